@@ -1,0 +1,112 @@
+#ifndef STORE_BROKER_H
+#define STORE_BROKER_H
+
+#include "base/config.h"
+#include "protocol/message.h"
+
+#include <uv.h>
+
+/* A message broker: Redis in kombu's layout, or AMQP.  Everything happens on
+ * one loop; nothing blocks, nothing calls back before it has returned.  A
+ * broker reconnects by itself, with backoff, for ever (or as often as
+ * broker_connection_max_retries says), and consumes again afterwards. */
+
+struct delivery {
+    uint64_t tag;        /* never 0; for broker_settle; of this process only */
+    struct slice queue;  /* borrowed: for this call */
+    struct message *msg; /* the receiver's: message_free(); NULL: the bytes are
+                            no message, reject it */
+    struct slice raw;    /* the bytes when msg is NULL; borrowed */
+};
+
+enum verdict {
+    VERDICT_ACK,
+    VERDICT_REQUEUE, /* to where it is taken next; marked redelivered */
+    VERDICT_BACK,    /* to the back of its queue; marked redelivered */
+    VERDICT_REJECT   /* removed (dead-lettered where that is set up) */
+};
+
+struct broker_events {
+    /* Connected and logged in, the first time and after each loss. */
+    void (*ready)(void *arg);
+    void (*delivered)(void *arg, const struct delivery *d);
+    /* Once per publish.  ST_OK: the broker has it.  ST_LOST: unknown. */
+    void (*published)(void *arg, void *cookie, enum status st);
+    /* A message of a subscribed fanout exchange; the receiver frees it. */
+    void (*fanout)(void *arg, struct slice exchange, struct message *msg);
+    /* The connection is gone; a new one is on its way.  tags_void: what was
+     * delivered and not settled will be delivered again and may not be settled
+     * (AMQP); otherwise tags stay good (Redis) and settling waits. */
+    void (*lost)(void *arg, const struct error *why, bool tags_void);
+    /* No more attempts are made (max_retries). */
+    void (*failed)(void *arg, const struct error *why);
+};
+
+struct broker {
+    const struct broker_ops *ops;
+};
+
+struct broker_opts {
+    const char *url;
+    const struct config *config; /* borrowed: until close */
+    /* Names this consumer among all nodes and over time: <node>/<random>.  What
+     * it has taken and not settled can be handed back in its name after its
+     * death (adopt).  NULL: a client that only publishes. */
+    const char *instance;
+    /* An instance that died: its messages are handed back at once; or NULL. */
+    const char *adopt;
+};
+
+struct broker_ops {
+    const char *scheme; /* "redis", "amqp" */
+    enum status (*open)(struct broker **out, uv_loop_t *loop,
+                        const struct broker_opts *o,
+                        const struct broker_events *ev, void *arg,
+                        struct error *err);
+    /* Sends what is queued (settles, publishes) for at most flush_ms, then
+     * closed(arg) is called, once; no other event comes after close() is
+     * called, except published() for what was flushed. */
+    void (*close)(struct broker *b, uint32_t flush_ms,
+                  void (*closed)(void *arg), void *arg);
+
+    /* m is borrowed; exchange "" with routing_key = queue, or a declared one.
+     * ST_BUSY: the bound on what waits unsent is reached. */
+    enum status (*publish)(struct broker *b, const struct message *m,
+                           void *cookie, struct error *err);
+    /* To a fanout exchange (pidbox, events): best effort, no answer. */
+    enum status (*publish_fanout)(struct broker *b, struct slice exchange,
+                                  const struct message *m, struct error *err);
+
+    /* Declares queue (with the exchange and binding of the same name, as Celery
+     * does) and consumes from it; may be called before ready, is redone after
+     * each reconnect. */
+    enum status (*consume)(struct broker *b, struct slice queue,
+                           struct error *err);
+    enum status (*cancel)(struct broker *b, struct slice queue,
+                          struct error *err);
+    /* At most n deliveries are unsettled at a time; 0 stops taking.  Cheap:
+     * call it whenever n changes. */
+    void (*prefetch)(struct broker *b, unsigned n);
+    /* Settles are gathered and sent once per turn. */
+    void (*settle)(struct broker *b, uint64_t tag, enum verdict v);
+
+    /* Messages published to exchange (celery.pidbox) from now on; queue is the
+     * node's own queue name for it (AMQP). */
+    enum status (*subscribe)(struct broker *b, struct slice exchange,
+                             struct slice queue, struct error *err);
+
+    /* How many messages wait; fn is called once, not before this returns. */
+    enum status (*depth)(struct broker *b, struct slice queue,
+                         void (*fn)(void *arg, enum status st, int64_t n),
+                         void *arg);
+    /* CLOCK_MONOTONIC microseconds of the last answer to a fetch; 0: none. */
+    uint64_t (*last_answer)(const struct broker *b);
+};
+
+/* Opens by the URL's scheme.  ST_INVALID: an unknown one, named in err. */
+enum status broker_open(struct broker **out, uv_loop_t *loop,
+                        const struct broker_opts *o,
+                        const struct broker_events *ev, void *arg,
+                        struct error *err);
+
+#endif
