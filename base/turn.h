@@ -10,14 +10,17 @@
 struct turn {
     uv_idle_t idle;
     void (*fn)(void *arg);
+    void (*closed)(void *arg);
     void *arg;
 };
 
 void turn_init(struct turn *t, uv_loop_t *loop, void (*fn)(void *), void *arg);
-void turn_ask(struct turn *t); /* may be repeated: fn still runs once */
+/* May be repeated: fn still runs once.  A request from within fn is for the
+ * next turn. */
+void turn_ask(struct turn *t);
 
-/* fn is not called after this.  closed(arg) is called when the memory of t may
- * go; it may be NULL when the loop is about to end anyway. */
+/* fn is not called after this; may be repeated.  closed(arg) is called when the
+ * memory of t may go; it may be NULL when the loop is about to end anyway. */
 void turn_close(struct turn *t, void (*closed)(void *arg));
 
 #endif
