@@ -67,6 +67,7 @@ struct llm_answer {
     struct slice retry_after; /* header values; ptr NULL: absent */
     struct slice retry_after_ms;
     struct slice request_id;
+    int64_t now_unix_ms; /* for a Retry-After that is a date */
 };
 
 enum llm_finish {
