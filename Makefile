@@ -1,5 +1,8 @@
+# make run         install what it needs, build, start everything, show it
 # make             build lovage and the example plugin
+# make check       build with warnings as errors, run every test
 # make help        list the targets
+#
 # make check SAN=address,undefined     make install DESTDIR=pkg PREFIX=/usr
 
 NAME    ?= lovage
@@ -25,7 +28,9 @@ CONTRACT := $(patsubst %.c,$(B)/%,$(wildcard tests/contract/test_*.c))
 RACE    := $(patsubst %.c,$(B)/%,$(wildcard tests/race/race_*.c))
 OOM     := $(patsubst %.c,$(B)/%,$(wildcard tests/oom/oom_*.c))
 FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
+PYTESTS := $(wildcard tests/*/test_*.py)
 PLUGINS := $(patsubst %.c,$(B)/%.so,$(wildcard examples/*.c))
+EXAMPLES := $(wildcard examples/*)
 SRC     := $(wildcard $(DIRS:%=%/*.[ch]) include/lovage/*.h examples/*.c)
 ALLSRC  := $(SRC) $(wildcard tests/*/*.[ch] tests/unit/*/*.[ch] tests/unit/*/*/*.[ch])
 
@@ -45,13 +50,23 @@ override CFLAGS += -std=c11 -fno-common -fno-omit-frame-pointer -fPIE -fvisibili
 override LDFLAGS += -pie -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN)) $(if $(COV),--coverage)
 override LDLIBS += $(PKGLIBS) $(SYSLIBS)
 
+# A change of compiler or flags rebuilds what was built with others; -Werror
+# makes no other objects.
+FLAGS := $(filter-out -Werror,$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS))
+ifneq ($(FLAGS),$(file <$(B)/flags))
+$(shell mkdir -p $(B))$(file >$(B)/flags,$(FLAGS))
+endif
+
+# For the targets that call make again: all cores, unless -j was given.
+SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+
 .PHONY: all
 .DELETE_ON_ERROR:
 .SECONDARY:
 
 all: $(B)/$(NAME) $(PLUGINS) ## build lovage and the example plugin
 
-$(B)/%.o: %.c
+$(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
@@ -63,7 +78,7 @@ $(LIB): $(call obj,$(LIBSRC))
 $(B)/$(NAME): $(B)/cli/main.o $(LIB) include/lovage/exports.list
 	$(CC) $(LDFLAGS) -Wl,--dynamic-list=include/lovage/exports.list -o $@ \
 	  $(B)/cli/main.o -Wl,--whole-archive $(LIB) -Wl,--no-whole-archive $(LDLIBS)
-$(B)/examples/%.so: examples/%.c include/lovage/task.h
+$(B)/examples/%.so: examples/%.c include/lovage/task.h $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) -Iinclude $(CFLAGS) -fPIC -shared -o $@ $<
 $(UNIT) $(CONTRACT): $(B)/%: $(B)/%.o $(call obj,$(SUPPORT)) $(LIB)
@@ -73,29 +88,77 @@ $(RACE): $(B)/%: $(B)/%.o $(LIB)
 $(OOM): $(B)/%: $(B)/%.o $(B)/tests/oom/oom.o $(LIB)
 	$(CC) $(LDFLAGS) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc -o $@ $^ $(LDLIBS)
 
-.PHONY: check-unit check-race check-asan check-tsan check-oom run-oom
-check-unit: $(UNIT)
-	tests/lint/run-tests $(B) $(UNIT)
+.PHONY: deps run check asan check-asan check-unit check-contract check-interop \
+  check-faults check-race check-tsan check-oom run-tests run-oom bench
+deps: ## install the Debian packages that are missing
+	deploy/deps
+run: ## start servers, api and worker, show an example; ONCE=1: and end
+	deploy/deps build run
+	$(SUBMAKE) all
+	deploy/run $(if $(ONCE),--once) $(B)/$(NAME)
+check: ## build with warnings as errors, run every test
+	@$(SUBMAKE) WERROR=1 run-tests
+asan check-asan: ## the same under ASan and UBSan
+	@LOVAGE_TEST_SLOW=4 $(SUBMAKE) SAN=address,undefined WERROR=1 run-tests
+run-tests: all $(UNIT) $(CONTRACT) $(RACE)
+	@tests/run $(B) $(PYTESTS) $(UNIT) $(CONTRACT) $(RACE)
+check-unit: $(UNIT) ## the parts of check
+	@tests/run $(B) $(UNIT)
+check-contract: $(CONTRACT)
+	@tests/run $(B) $(CONTRACT)
+check-interop: all
+	@tests/run $(B) $(wildcard tests/interop/test_*.py)
+check-faults: all
+	@tests/run $(B) $(wildcard tests/faults/test_*.py)
 check-race: $(RACE)
-	@set -e; for t in $(RACE); do echo "== $$t"; $$t; done
+	@tests/run $(B) $(RACE)
 check-tsan: ## tests/race under TSan
-	$(MAKE) SAN=thread check-race
+	@$(SUBMAKE) SAN=thread check-race
 check-oom: ## every allocation fails once, under ASan
-	$(MAKE) SAN=address,undefined run-oom
+	@$(SUBMAKE) SAN=address,undefined run-oom
 run-oom: $(OOM)
-	@set -e; for t in $(OOM); do echo "== $$t"; $$t; done
+	@tests/run $(B) $(OOM)
+bench: all ## Lovage beside Celery: a table, and build/bench.json
+	@if [ -x tests/bench/run ]; then tests/bench/run $(B)/$(NAME); \
+	  else echo 'no tests/bench/run in this tree' >&2; exit 1; fi
 
-.PHONY: format format-check lint fuzz coverage hooks clean help
+.PHONY: install uninstall docs
+SHARE := $(DESTDIR)$(PREFIX)/share/$(NAME)
+install: all ## binary, header, pkg-config file, models file; DESTDIR= PREFIX=
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/lovage \
+	  $(DESTDIR)$(PREFIX)/lib/pkgconfig $(SHARE)
+	install -m 755 $(B)/$(NAME) $(DESTDIR)$(PREFIX)/bin/$(NAME)
+	install -m 644 include/lovage/*.h $(DESTDIR)$(PREFIX)/include/lovage
+	install -m 644 $(EXAMPLES) $(SHARE)
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' deploy/lovage.pc.in \
+	  > $(DESTDIR)$(PREFIX)/lib/pkgconfig/lovage.pc
+	chmod 644 $(DESTDIR)$(PREFIX)/lib/pkgconfig/lovage.pc
+uninstall: ## remove what install put there
+	rm -f $(DESTDIR)$(PREFIX)/bin/$(NAME) $(DESTDIR)$(PREFIX)/lib/pkgconfig/lovage.pc \
+	  $(patsubst include/%,$(DESTDIR)$(PREFIX)/include/%,$(wildcard include/lovage/*.h)) \
+	  $(patsubst %,$(SHARE)/%,$(notdir $(EXAMPLES)))
+	-rmdir $(DESTDIR)$(PREFIX)/include/lovage $(SHARE)
+docs: $(B)/$(NAME) ## write docs/configuration.md
+	$(B)/$(NAME) config --manual > docs/configuration.md
+
+.PHONY: format format-check lint tidy fuzz coverage hooks clean help
 format: ## rewrite in place
 	clang-format -i $(ALLSRC)
 format-check:
 	clang-format --dry-run --Werror $(ALLSRC)
-lint: format-check ## format, floors, sizes, banned, cppcheck
+lint: format-check ## format, floors, headers, sizes, banned, scripts, cppcheck
 	tests/lint/lint-floors
+	tests/lint/lint-headers $(filter %.h,$(SRC))
 	tests/lint/lint-size $(ALLSRC)
 	tests/lint/lint-banned $(SRC)
+	tests/lint/lint-scripts
 	cppcheck --quiet --std=c11 -U__clang__ --error-exitcode=1 --inline-suppr \
-	  --enable=warning,portability -I. $(filter %.c,$(SRC))
+	  --enable=warning,portability -I. -Iinclude $(filter %.c,$(SRC))
+tidy: $(patsubst %.c,build/tidy/%.ok,$(filter %.c,$(SRC))) ## clang-tidy; slow
+build/tidy/%.ok: %.c .clang-tidy
+	@mkdir -p $(@D)
+	clang-tidy --quiet $< -- $(CPPFLAGS) $(CFLAGS)
+	@touch $@
 FUZZ_TIME ?= 30
 fuzz: ## libFuzzer, FUZZ_TIME seconds per target
 	@mkdir -p build/fuzz
@@ -105,11 +168,16 @@ fuzz: ## libFuzzer, FUZZ_TIME seconds per target
 	    $(wildcard base/*.c protocol/*.c) $(PKGLIBS) $(SYSLIBS); \
 	  build/fuzz/$$n -max_total_time=$(FUZZ_TIME) build/fuzz/$$n.corpus \
 	    $$(ls -d tests/fuzz/corpus/$$n 2>/dev/null); done
+coverage: ## all tests with gcov; HTML in build/coverage
+	@LOVAGE_TEST_SLOW=2 $(SUBMAKE) COV=1 run-tests
+	@mkdir -p build/coverage
+	gcovr --root . --exclude tests/ --exclude examples/ build/cov \
+	  --html-details build/coverage/index.html --print-summary
 hooks: ## install the pre-commit hook
 	git config core.hooksPath tests/lint/hooks
 clean: ## remove build/
 	rm -rf build
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t16
+	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t18
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

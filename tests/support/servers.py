@@ -553,11 +553,35 @@ class CeleryWorker(Process):
         return f"{self.hostname} ready" in self.fresh()
 
 
+class Epmd(Process):
+    """Erlang's name server, for one RabbitMQ."""
+
+    name = "epmd"
+
+    def prepare(self):
+        self.port = free_port()
+
+    def command(self):
+        return ["epmd", "-address", "127.0.0.1", "-port", self.port]
+
+    def ready(self):
+        return port_open(self.port)
+
+
 class Rabbit(Process):
     """A RabbitMQ node of its own: name, ports, data, cookie."""
 
     name = "rabbitmq"
     stop_timeout = 40.0
+
+    def __enter__(self):
+        # Started here, because the one that Erlang starts stays for ever.
+        self.epmd = Epmd().__enter__()
+        return super().__enter__()
+
+    def __exit__(self, *exc):
+        super().__exit__()
+        self.epmd.__exit__()
 
     def prepare(self):
         self.port = free_port()
@@ -587,8 +611,7 @@ class Rabbit(Process):
             "RABBITMQ_PID_FILE": self.dir / "pid",
             "RABBITMQ_DIST_PORT": free_port(),
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",
-            "ERL_EPMD_PORT": free_port(),
-            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_PORT": self.epmd.port,
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2",
         }
         if self.user:
