@@ -19,8 +19,9 @@ void url_fini(struct url *u);
 /* The value of a query parameter, percent-decoded, malloc'd; NULL if absent. */
 char *url_query(const struct url *u, const char *name);
 
-/* text with the password replaced by "***": what may be logged.  Truncated to
- * fit; always NUL-terminated; returns out. */
+/* text with the password, and what parameters named password or key hold,
+ * replaced by "***": what may be logged.  Also for libpq's "host=x password=y".
+ * Truncated to fit; always NUL-terminated; returns out. */
 const char *url_redacted(const char *text, char *out, size_t size);
 
 #endif
