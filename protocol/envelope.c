@@ -309,7 +309,7 @@ envelope_unacked_decode(struct slice value, struct slice *json, char **exchange,
 {
     struct json_object *doc = NULL;
     char *ex = NULL;
-    enum status st = json_parse(value, JSON_DEPTH + 1, &doc, err);
+    enum status st = json_parse(value, JSON_DEPTH, &doc, err);
 
     if (st != ST_OK)
         return st;

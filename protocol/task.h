@@ -8,7 +8,8 @@
 enum {
     TASK_ID_MAX = 155, /* the database backend's column */
     TASK_NAME_MAX = 255,
-    TASK_REPR_MAX = 1024
+    TASK_REPR_MAX = 1024,
+    TASK_BODY_MAX = 64 << 20 /* bytes of a body, unpacked */
 };
 
 struct task_message {
@@ -29,11 +30,13 @@ struct task_message {
     int64_t replaced_task_nesting;
     bool redelivered;
 
+    /* args, kwargs and embed keep kombu's typed values in their tagged form:
+     * protocol/typed_json.h. */
     struct json_object *args;   /* owned; always an array */
     struct json_object *kwargs; /* owned; always an object */
     /* embed; owned; NULL: none.  Signatures are kept as JSON, unknown keys and
      * all: protocol/signature.h reads them. */
-    struct json_object *callbacks, *errbacks, *chain; /* arrays */
+    struct json_object *callbacks, *errbacks, *chain; /* arrays, not empty */
     struct json_object *chord;                        /* a signature */
     struct json_object *stamps, *stamped_headers;     /* owned; NULL: none */
 };
@@ -47,9 +50,16 @@ enum task_fault {
 };
 
 /* Consumes *m on success and on failure alike (out owns it on ST_OK).
- * accept: a comma list as the setting accept_content ("json").  On failure
- * *fault says which kind and err why; the id, if one could be read, is copied
- * into id_out (TASK_ID_MAX + 1 bytes; may be NULL). */
+ * accept: a comma list as the setting accept_content ("json"); of what it names
+ * only JSON is ever decoded.  On failure *fault says which kind and err why;
+ * the id, if one could be read, is copied into id_out (TASK_ID_MAX + 1 bytes;
+ * may be NULL).  ST_NOMEM comes with TASK_FAULT_NONE: the message may be good.
+ *
+ * A worker that does not know the task records NotRegistered even when the body
+ * is bad: look at the header "task" before this, if that matters.
+ *
+ * A version 1 message, and the hybrid of both, has the members of its body
+ * moved into msg->headers: forwarding it as version 2 loses nothing. */
 enum status task_decode(struct message **m, const char *accept,
                         struct task_message *out, enum task_fault *fault,
                         char *id_out, struct error *err);
@@ -69,8 +79,9 @@ struct task_new {
     double soft_limit, hard_limit; /* s; 0: null */
     bool has_eta, has_expires;
     int64_t eta_us, expires_us;
-    int ignore_result;                  /* -1: false */
-    int priority;                       /* -1: 0 */
+    int64_t now_us;    /* for the property expiration; 0: leave that out */
+    int ignore_result; /* -1: false */
+    int priority;      /* -1: 0 */
     struct slice exchange, routing_key; /* "" and the queue, usually */
     struct slice compression;           /* "": none; a name of section 2.4 */
     struct slice argsrepr, kwargsrepr;  /* ptr NULL: made from args, kwargs */
