@@ -22,8 +22,8 @@ struct config {
 
     /* tasks */
     char *task_default_queue;
-    char *task_queues;    /* comma list: consumed besides the default */
-    char *task_routes;    /* JSON object: task name or glob -> {"queue": ...} */
+    char *task_queues; /* comma list: what a worker consumes; "": the default */
+    char *task_routes; /* JSON object: task name or glob -> {"queue": ...} */
     char *accept_content; /* comma list of short names or MIME types */
     char *task_compression;
     double task_time_limit, task_soft_time_limit; /* s; 0: none */
