@@ -31,7 +31,7 @@ struct json_object *signature_new(struct slice task, struct json_object *args,
 /* What the sender adds when it applies a signature (6.2). */
 struct signature_context {
     struct json_object *partial; /* array put before the args; NULL: none */
-    struct slice root_id, parent_id, reply_to, origin;
+    struct slice root_id, parent_id, reply_to, origin; /* ptr NULL: none */
     struct json_object *chain; /* what is left of a chain, reversed; or NULL */
     const char *(*route)(void *arg, struct slice task); /* queue; not NULL */
     void *route_arg;
@@ -44,20 +44,34 @@ struct signature_message {
     char id[TASK_ID_MAX + 1];
 };
 
+/* A chord among what is sent: its size must be set (result_ops.chord_size)
+ * before the message items[last], its last member, is published. */
+struct signature_chord {
+    char group[TASK_ID_MAX + 1];
+    int64_t size;
+    size_t last;
+};
+
 /* Turns a signature into the messages to publish now, in order: a task gives
  * one; a chain its first task (the rest embedded, nested chains spliced, a
- * group followed by a step made into a chord); a group one per member.  A chord
- * gives its members and, for the caller to act on before it sends the last one,
- * *chord_size (0 otherwise) and chord_group.  children: the result tuples of
- * what was sent (5.5), owned by the caller.  The messages are the caller's. */
+ * group followed by a step made into a chord); a group one per member, nested
+ * groups flattened; a chord its members, and its body alone when it has none;
+ * xmap and xstarmap one, chunks one per chunk. */
 struct signature_messages {
     struct signature_message *items;
     size_t count;
-    int64_t chord_size;
-    char chord_group[TASK_ID_MAX + 1];
-    struct json_object *children; /* one result tuple */
+    struct signature_chord *chords; /* by rising last */
+    size_t chord_count;
+    /* The result tuple of what was sent (5.5), for the sender's children: of a
+     * chain its first task, of a chord its members. */
+    struct json_object *children;
+    /* The id whose result is that of the whole: of a chain its last task's, of
+     * a chord its body's, of a group its own. */
+    char result_id[TASK_ID_MAX + 1];
 };
 
+/* sig is only read.  On ST_OK out is the caller's, for
+ * signature_messages_fini(). */
 enum status signature_apply(struct json_object *sig,
                             const struct signature_context *ctx,
                             struct signature_messages *out, struct error *err);
