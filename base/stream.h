@@ -8,7 +8,8 @@
 /* A connected byte stream on a libuv loop: TCP, unix socket, or TLS over TCP.
  * What every client speaks through, because the client libraries' own sockets
  * block.  Names are resolved by uv_getaddrinfo, each address is tried in turn.
- * Writes are gathered and go out once per turn of the loop. */
+ * Writes are gathered and go out once per turn of the loop.  The process must
+ * ignore SIGPIPE. */
 struct stream;
 
 struct stream_tls {
@@ -29,7 +30,9 @@ struct stream_events {
     void (*connected)(void *arg);
     void (*data)(void *arg, const char *p, size_t n); /* borrowed */
     /* Exactly once, unless stream_close() came first; s is freed by the stream
-     * itself afterwards.  why->code is ST_LOST, ST_TIMEOUT or ST_DENIED. */
+     * itself afterwards, so nothing may be called on it any more (but
+     * stream_close() within lost is fine).  why->code is ST_LOST, ST_TIMEOUT or
+     * ST_DENIED. */
     void (*lost)(void *arg, const struct error *why);
 };
 
