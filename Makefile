@@ -30,7 +30,7 @@ OOM     := $(patsubst %.c,$(B)/%,$(wildcard tests/oom/oom_*.c))
 FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
 PYTESTS := $(wildcard tests/*/test_*.py)
 PLUGINS := $(patsubst %.c,$(B)/%.so,$(wildcard examples/*.c))
-EXAMPLES := $(wildcard examples/*)
+EXAMPLES := $(wildcard examples/*.c deploy/models.json)
 SRC     := $(wildcard $(DIRS:%=%/*.[ch]) include/lovage/*.h examples/*.c)
 ALLSRC  := $(SRC) $(wildcard tests/*/*.[ch] tests/unit/*/*.[ch] tests/unit/*/*/*.[ch])
 
