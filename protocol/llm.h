@@ -118,10 +118,34 @@ struct llm_error {
 };
 const char *llm_error_name(enum llm_error_class c);
 bool llm_error_retryable(enum llm_error_class c);
+bool llm_error_class_find(struct slice name, enum llm_error_class *out);
 /* Base and cap of the backoff of a class. */
 void llm_error_backoff(enum llm_error_class c, uint32_t *base_ms,
                        uint32_t *cap_ms);
 
+enum {
+    LLM_WAIT_MAX_MS = 86400000 /* a longer hint is cut: it may be a lie */
+};
+/* Milliseconds of "1.5", "26s", "6m0s", or an HTTP date; -1: makes no sense. */
+int64_t llm_wait_parse(struct slice s, int64_t now_unix_ms);
+
+/* A parameter that a model refuses (LLM_E_UNSUPPORTED_PARAM) and without which,
+ * or under another name, the query still means the same. */
+enum llm_adaptation {
+    LLM_ADAPT_TOKENS = 1 << 0, /* the other name for the cap */
+    LLM_ADAPT_TEMPERATURE = 1 << 1,
+    LLM_ADAPT_TOP_P = 1 << 2,
+    LLM_ADAPT_TOP_K = 1 << 3,
+    LLM_ADAPT_PENALTIES = 1 << 4,
+    LLM_ADAPT_SEED = 1 << 5,
+    LLM_ADAPT_EFFORT = 1 << 6
+};
+/* The adaptation that would help against e; 0: none. */
+unsigned llm_adaptation(const struct llm_query *q, const struct llm_error *e);
+void llm_adapt(unsigned adaptations, struct llm_query *q,
+               struct llm_deployment *d);
+
+/* < 0: not told. */
 struct llm_usage {
     int64_t prompt_tokens, completion_tokens, total_tokens;
     int64_t cached_tokens, reasoning_tokens;
