@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the hub can be asked: each call's half on the thread, and its half on
+ * the loop. */
+#include "api/hub_loop.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "protocol/control.h"
+
+enum {
+    GRACE_US = 1000000, /* records gives up first: at database_timeout */
+    STATE_US = 1000000
+};
+
+static uint64_t
+database_deadline(const struct hub *h)
+{
+    return clock_mono_us() + (uint64_t)(h->config->database_timeout * 1e6) +
+           GRACE_US;
+}
+
+static void
+copy_id(struct call *c, struct slice id)
+{
+    size_t n = id.len < sizeof(c->id) - 1 ? id.len : sizeof(c->id) - 1;
+
+    memcpy(c->id, id.ptr, n);
+    c->id[n] = '\0';
+}
+
+static struct slice
+call_id(const struct call *c)
+{
+    return (struct slice){c->id, strlen(c->id)};
+}
+
+/* ---- submit ---- */
+
+static void
+submitted(void *arg, enum status st, int64_t outbox_id)
+{
+    struct call *c = arg;
+    struct hub *h = c->hub;
+
+    if (st == ST_OK && c->due_us == 0 && h->relay != NULL)
+        relay_push(h->relay, outbox_id,
+                   (struct slice){c->message, c->message_len});
+    call_finish(c, st);
+}
+
+static void
+run_submit(struct hub *h, struct call *c)
+{
+    records_submit(h->records, c->submit, submitted, c);
+}
+
+enum status
+hub_submit(struct hub *h, const struct records_new *n, char **message)
+{
+    struct call *c = call_new(h, run_submit);
+    char *owned = *message;
+    enum status st;
+
+    *message = NULL;
+    if (c == NULL) {
+        free(owned);
+        return ST_NOMEM;
+    }
+    c->submit = n;
+    c->message = owned;
+    c->message_len = n->message.len;
+    c->due_us = n->due_us;
+    st = call_make(c, database_deadline(h), NULL, NULL);
+    call_drop(c);
+    return st;
+}
+
+/* ---- rows ---- */
+
+/* Keeps what came, replacing what was there. */
+static enum status
+keep_rows(struct call *c, enum status st, const struct records_row *rows,
+          size_t n, int64_t total)
+{
+    struct hub_rows *copy = NULL;
+
+    if (st != ST_OK)
+        return st;
+    copy = hub_rows_copy(rows, n, total);
+    if (copy == NULL)
+        return ST_NOMEM;
+    pthread_mutex_lock(&c->lock);
+    free(c->rows);
+    c->rows = copy;
+    pthread_mutex_unlock(&c->lock);
+    return ST_OK;
+}
+
+static void
+got_rows(void *arg, enum status st, const struct records_row *rows, size_t n,
+         int64_t total)
+{
+    struct call *c = arg;
+
+    st = keep_rows(c, st, rows, n, total);
+    call_finish(c, st);
+}
+
+/* Makes the call and hands its rows out.  A call that was left at its deadline
+ * may have rows all the same: older ones, but true. */
+static enum status
+make_for_rows(struct call *c, struct slice id, struct hub_rows **out)
+{
+    enum status st;
+
+    if (c == NULL)
+        return ST_NOMEM;
+    if (id.ptr != NULL)
+        copy_id(c, id);
+    st = call_make(c, database_deadline(c->hub), NULL, NULL);
+    pthread_mutex_lock(&c->lock);
+    if (c->rows != NULL) {
+        st = id.ptr != NULL && c->rows->count == 0 ? ST_NOTFOUND : ST_OK;
+        *out = c->rows;
+        c->rows = NULL;
+    } else if (st == ST_OK) {
+        st = ST_NOTFOUND;
+    }
+    pthread_mutex_unlock(&c->lock);
+    if (st == ST_NOTFOUND) {
+        free(*out);
+        *out = NULL;
+    }
+    call_drop(c);
+    return st;
+}
+
+static void
+noted(void *arg, bool news)
+{
+    struct call *c = arg;
+
+    if (news)
+        records_get(c->hub->records, call_id(c), got_rows, c);
+    else
+        call_finish(c, ST_OK);
+}
+
+static void
+got_row(void *arg, enum status st, const struct records_row *rows, size_t n,
+        int64_t total)
+{
+    struct call *c = arg;
+
+    st = keep_rows(c, st, rows, n, total);
+    if (st == ST_OK && n == 1 && rows[0].finished_us == 0 &&
+        !state_is_ready(rows[0].status))
+        hub_look_up(c->hub, rows[0].id, noted, c);
+    else
+        call_finish(c, st);
+}
+
+static void
+run_get(struct hub *h, struct call *c)
+{
+    records_get(h->records, call_id(c), got_row, c);
+}
+
+enum status
+hub_get(struct hub *h, struct slice id, struct hub_rows **out)
+{
+    *out = NULL;
+    return make_for_rows(call_new(h, run_get), id, out);
+}
+
+static void
+run_list(struct hub *h, struct call *c)
+{
+    records_list(h->records, c->filter, got_rows, c);
+}
+
+enum status
+hub_list(struct hub *h, const struct records_filter *f, struct hub_rows **out)
+{
+    struct call *c = call_new(h, run_list);
+
+    *out = NULL;
+    if (c != NULL)
+        c->filter = f;
+    return make_for_rows(c, (struct slice){NULL, 0}, out);
+}
+
+static void
+run_update(struct hub *h, struct call *c)
+{
+    records_update(h->records, call_id(c), c->change, got_rows, c);
+}
+
+enum status
+hub_update(struct hub *h, struct slice id, const struct records_change *change,
+           struct hub_rows **out)
+{
+    struct call *c = call_new(h, run_update);
+
+    *out = NULL;
+    if (c != NULL)
+        c->change = change;
+    return make_for_rows(c, id, out);
+}
+
+static void
+run_delete(struct hub *h, struct call *c)
+{
+    records_delete(h->records, call_id(c), got_rows, c);
+}
+
+enum status
+hub_delete(struct hub *h, struct slice id, struct hub_rows **out)
+{
+    *out = NULL;
+    return make_for_rows(call_new(h, run_delete), id, out);
+}
+
+/* ---- revoke ---- */
+
+static enum status
+send_revoke(struct hub *h, const struct call *c)
+{
+    static const char pidbox[] = "celery.pidbox";
+    struct json_object *args = json_object_new_object();
+    struct message *m = NULL;
+    enum status st;
+
+    st = json_set(args, "task_id", json_object_new_string(c->id));
+    if (st == ST_OK)
+        st = json_set(args, "terminate", json_object_new_boolean(c->terminate));
+    if (st == ST_OK)
+        st = control_command("revoke", args, &m, NULL);
+    if (st == ST_OK)
+        st = h->broker->ops->publish_fanout(
+            h->broker, (struct slice){pidbox, strlen(pidbox)}, m, NULL);
+    message_free(m);
+    json_object_put(args);
+    return st;
+}
+
+static void
+run_revoke(struct hub *h, struct call *c)
+{
+    call_finish(c, send_revoke(h, c));
+}
+
+enum status
+hub_revoke(struct hub *h, struct slice id, bool terminate)
+{
+    struct call *c = call_new(h, run_revoke);
+    enum status st;
+
+    if (c == NULL)
+        return ST_NOMEM;
+    copy_id(c, id);
+    c->terminate = terminate;
+    st = call_make(c, clock_mono_us() + STATE_US, NULL, NULL);
+    call_drop(c);
+    return st;
+}
+
+/* ---- wait ---- */
+
+static enum status
+keep_outcome(struct call *c, const struct task_state *ts)
+{
+    struct buf result;
+    char *block;
+    size_t n;
+
+    buf_init(&result, 64 << 20);
+    if (ts->result_text.ptr != NULL)
+        buf_add(&result, ts->result_text);
+    else
+        json_add(&result, ts->result);
+    n = result.len;
+    buf_add(&result, ts->status);
+    if (buf_take(&result, &block, NULL) != ST_OK)
+        return ST_NOMEM;
+    c->outcome =
+        (struct hub_outcome){{block + n, ts->status.len}, {block, n}, block};
+    return ST_OK;
+}
+
+static void
+watched(void *arg, enum status st, const struct task_state *ts)
+{
+    struct call *c = arg;
+
+    c->watch = NULL;
+    if (st == ST_OK)
+        st = ts == NULL ? ST_NOTFOUND : keep_outcome(c, ts);
+    call_finish(c, st);
+}
+
+static void
+run_wait(struct hub *h, struct call *c)
+{
+    if (h->result == NULL) {
+        call_finish(c, ST_INVALID);
+        return;
+    }
+    c->watch = h->result->ops->watch(h->result, call_id(c), watched, c);
+    if (c->watch == NULL)
+        call_finish(c, ST_NOMEM);
+}
+
+static void
+cancel_wait(struct hub *h, struct call *c)
+{
+    if (c->watch == NULL)
+        return; /* it has been answered meanwhile, or was never started */
+    h->result->ops->unwatch(h->result, c->watch);
+    c->watch = NULL;
+    call_finish(c, ST_TIMEOUT);
+}
+
+enum status
+hub_wait(struct hub *h, struct slice id, uint64_t deadline_us,
+         bool (*gone)(void *arg), void *arg, struct hub_outcome *out)
+{
+    struct call *c = call_new(h, run_wait);
+    enum status st;
+
+    if (c == NULL)
+        return ST_NOMEM;
+    copy_id(c, id);
+    c->cancel = cancel_wait;
+    st = call_make(c, deadline_us, gone, arg);
+    if (st == ST_OK) {
+        *out = c->outcome;
+        c->outcome.block = NULL;
+    } else {
+        call_cancel(c);
+    }
+    call_drop(c);
+    return st;
+}
+
+/* ---- state ---- */
+
+static void
+run_state(struct hub *h, struct call *c)
+{
+    c->snapshot = (struct hub_state){
+        .database_up = records_up(h->records),
+        .broker_up = h->broker_up,
+        .result_up = h->result != NULL && h->result->ops->up(h->result),
+        .outbox_depth = h->outbox_depth,
+        .relay_backlog = h->relay != NULL ? relay_backlog(h->relay) : 0};
+    call_finish(c, ST_OK);
+}
+
+enum status
+hub_state(struct hub *h, struct hub_state *out)
+{
+    struct call *c = call_new(h, run_state);
+    enum status st;
+
+    if (c == NULL)
+        return ST_NOMEM;
+    st = call_make(c, clock_mono_us() + STATE_US, NULL, NULL);
+    if (st == ST_OK)
+        *out = c->snapshot;
+    call_drop(c);
+    pthread_mutex_lock(&h->lock);
+    out->calls = h->calls;
+    pthread_mutex_unlock(&h->lock);
+    return st;
+}
+
+bool
+hub_can_wait(const struct hub *h)
+{
+    return h->result != NULL;
+}
