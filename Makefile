@@ -30,6 +30,7 @@ OOM     := $(patsubst %.c,$(B)/%,$(wildcard tests/oom/oom_*.c))
 FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
 PYTESTS := $(wildcard tests/*/test_*.py)
 PLUGINS := $(patsubst %.c,$(B)/%.so,$(wildcard examples/*.c))
+TESTPLUGINS := $(patsubst tests/faults/%.c,$(B)/examples/%.so,$(wildcard tests/faults/*.c))
 EXAMPLES := $(wildcard examples/*.c deploy/models.json)
 SRC     := $(wildcard $(DIRS:%=%/*.[ch]) include/lovage/*.h examples/*.c)
 ALLSRC  := $(SRC) $(wildcard tests/*/*.[ch] tests/unit/*/*.[ch] tests/unit/*/*/*.[ch])
@@ -78,6 +79,9 @@ $(LIB): $(call obj,$(LIBSRC))
 $(B)/$(NAME): $(B)/cli/main.o $(LIB) include/lovage/exports.list
 	$(CC) $(LDFLAGS) -Wl,--dynamic-list=include/lovage/exports.list -o $@ \
 	  $(B)/cli/main.o -Wl,--whole-archive $(LIB) -Wl,--no-whole-archive $(LDLIBS)
+$(B)/examples/%.so: tests/faults/%.c include/lovage/task.h $(B)/flags
+	@mkdir -p $(@D)
+	$(CC) -Iinclude $(CFLAGS) -fPIC -shared -o $@ $<
 $(B)/examples/%.so: examples/%.c include/lovage/task.h $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) -Iinclude $(CFLAGS) -fPIC -shared -o $@ $<
@@ -100,7 +104,7 @@ check: ## build with warnings as errors, run every test
 	@$(SUBMAKE) WERROR=1 run-tests
 asan check-asan: ## the same under ASan and UBSan
 	@LOVAGE_TEST_SLOW=4 $(SUBMAKE) SAN=address,undefined WERROR=1 run-tests
-run-tests: all $(UNIT) $(CONTRACT) $(RACE)
+run-tests: all $(TESTPLUGINS) $(UNIT) $(CONTRACT) $(RACE)
 	@tests/run $(B) $(PYTESTS) $(UNIT) $(CONTRACT) $(RACE)
 check-unit: $(UNIT) ## the parts of check
 	@tests/run $(B) $(UNIT)
@@ -108,7 +112,7 @@ check-contract: $(CONTRACT)
 	@tests/run $(B) $(CONTRACT)
 check-interop: all
 	@tests/run $(B) $(wildcard tests/interop/test_*.py)
-check-faults: all
+check-faults: all $(TESTPLUGINS)
 	@tests/run $(B) $(wildcard tests/faults/test_*.py)
 check-race: $(RACE)
 	@tests/run $(B) $(RACE)

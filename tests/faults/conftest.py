@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fault tests' own helpers are beside them."""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))

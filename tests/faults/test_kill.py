@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+# timeout: 600
+# alone
+"""kill -9 of executors, nodes and the whole tree, under 2,000 waiting tasks."""
+
+import os
+import signal
+import time
+
+import pytest
+from fleet import Ledger, fleet, producer, publish, states
+from servers import Postgres, Redis, migrate, wait_for
+
+N, MS = 2000, 20
+
+
+@pytest.fixture(scope="module")
+def pg():
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["records", "no records"])
+def place(request, pg, tmp_path):
+    with Redis() as redis:
+        database = migrate(pg.database()) if request.param == "records" else None
+        yield redis, database, Ledger(tmp_path), pg
+
+
+def settled(redis, ids, timeout=60):
+    """All tasks have a final state and nothing is left in the broker."""
+    wait_for(
+        lambda: states(redis.client(), ids).keys() <= {"SUCCESS", "FAILURE"},
+        timeout,
+        "final states",
+        0.2,
+    )
+    wait_for(
+        lambda: redis.client().hlen("unacked") == 0
+        and redis.client().llen("celery") == 0,
+        10,
+        "an empty broker",
+        0.1,
+    )
+    return states(redis.client(), ids)
+
+
+def check_records(pg, database, n):
+    """PostgreSQL tells the same: none STARTED, none pending."""
+    if database is None:
+        return
+    db = database.rpartition("/")[2]
+    rows = dict(
+        pg.query("SELECT status, count(*) FROM tasks GROUP BY 1", db=db)
+    )
+    assert rows == {"SUCCESS": n}, rows
+
+
+def test_killed_executors_cost_nothing_with_late_acks(place):
+    redis, database, ledger, pg = place
+    env = {"LOVAGE_TASK_REJECT_ON_WORKER_LOST": "true"}
+    with fleet(redis.url, database=database, env=env) as worker:
+        ids = publish(producer(redis.url, redis.url), ledger, N, MS)
+        killed = 0
+        while ledger.done() < N * 3 // 4:
+            pids = worker.executors()
+            if pids:
+                os.kill(pids[killed % len(pids)], signal.SIGKILL)
+                killed += 1
+            time.sleep(0.25)
+        assert killed >= 3
+        ledger.wait_done(N, 120)
+        assert settled(redis, ids) == {"SUCCESS": N}
+        assert ledger.missing(N) == []
+        assert ledger.run_again() <= killed
+        check_records(pg, database, N)
+
+
+def test_killed_nodes_lose_nothing_and_wait_for_nothing(place):
+    redis, database, ledger, pg = place
+    with fleet(redis.url, database=database) as worker:
+        ids = publish(producer(redis.url, redis.url), ledger, N, MS)
+        killed = 0
+        for share in (1, 2, 3, 4, 5):
+            wait_for(
+                lambda s=share: ledger.done() >= N * s // 6, 120, "progress"
+            )
+            wait_for(lambda: len(worker.nodes()) == 1, 10, "a node")
+            os.kill(worker.nodes()[0], signal.SIGKILL)
+            killed += 1
+        # Far below the visibility timeout (an hour) and the lease (30 s).
+        ledger.wait_done(N, 60)
+        assert settled(redis, ids) == {"SUCCESS": N}
+        assert ledger.missing(N) == []
+        assert ledger.run_again() <= killed * 8
+        check_records(pg, database, N)
+
+
+def test_killed_nodes_tell_what_died_with_early_acks(place):
+    redis, database, ledger, _ = place
+    with fleet(redis.url, database=database, late=False) as worker:
+        ids = publish(producer(redis.url, redis.url), ledger, N, MS)
+        for share in (1, 2, 3):
+            wait_for(
+                lambda s=share: ledger.done() >= N * s // 4, 120, "progress"
+            )
+            wait_for(lambda: len(worker.nodes()) == 1, 10, "a node")
+            os.kill(worker.nodes()[0], signal.SIGKILL)
+        found = settled(redis, ids, 120)
+        assert sum(found.values()) == N
+        # At most what ran at the three kills is told as failed; a task may
+        # have written its line and died before its result was stored.
+        assert found["FAILURE"] <= 3 * 8
+        assert len(ledger.missing(N)) <= found["FAILURE"]
+
+
+def test_a_killed_tree_is_replaced_by_the_next_worker(place):
+    redis, database, ledger, pg = place
+    env = {"LOVAGE_WORKER_LEASE": "3"}
+    worker = fleet(redis.url, database=database, env=env)
+    with worker:
+        ids = publish(producer(redis.url, redis.url), ledger, N, MS)
+        wait_for(lambda: ledger.done() >= N // 3, 120, "progress")
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+        worker.start()
+        ledger.wait_done(N, 120)
+        assert settled(redis, ids) == {"SUCCESS": N}
+        assert ledger.run_again() <= 8
+        check_records(pg, database, N)
+
+
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGQUIT])
+def test_a_stopped_worker_hands_back_what_it_held(place, sig):
+    redis, database, ledger, pg = place
+    with fleet(redis.url, database=database) as worker:
+        ids = publish(producer(redis.url, redis.url), ledger, N, MS)
+        for share in (1, 2, 3):
+            wait_for(
+                lambda s=share: ledger.done() >= N * s // 4, 120, "progress"
+            )
+            t0 = time.monotonic()
+            assert worker.stop(sig) == 0
+            assert time.monotonic() - t0 < 5
+            assert redis.client().hlen("unacked") == 0
+            worker.start()
+        ledger.wait_done(N, 120)
+        assert settled(redis, ids) == {"SUCCESS": N}
+        again = ledger.run_again()
+        assert again == 0 if sig == signal.SIGTERM else again <= 3 * 8
+        check_records(pg, database, N)
