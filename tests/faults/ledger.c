@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The task of the fault tests: it writes down when it starts and when it is
  * done, in a file that survives whatever is killed meanwhile. */
+#define _POSIX_C_SOURCE 200809L
+
 #include <lovage/task.h>
 
 #include <fcntl.h>
