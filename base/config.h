@@ -81,8 +81,8 @@ enum config_type { CONFIG_STR, CONFIG_INT, CONFIG_NUM, CONFIG_BOOL };
 
 struct config_item {
     const char *name;
-    enum config_type type;
     size_t offset; /* in struct config */
+    enum config_type type;
     const char *dflt;
     double min, max;  /* of a number */
     bool secret;      /* never printed */
@@ -96,6 +96,11 @@ const struct config_item *config_items(void);
 enum status config_init(struct config *c, struct error *err); /* defaults */
 enum status config_load_file(struct config *c, const char *path,
                              struct error *err);
+/* One line of the file, which is cut up.  Blank lines, [sections] and lines
+ * that begin with # or ; hold nothing; quotes around a value are dropped. */
+enum status config_load_line(struct config *c, char *line, struct error *err);
+
+/* An empty variable counts as not set. */
 enum status config_load_env(struct config *c, struct error *err);
 
 /* One value as text.  The error names the setting, the value and the reason. */

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What must hold between settings and what no range can say. */
+#include "base/config.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "base/json.h"
+#include "base/url.h"
+
+/* words: separated by blanks. */
+static bool
+is_one_of(const char *s, size_t len, const char *words)
+{
+    size_t n;
+
+    for (; *words != '\0'; words += n + (words[n] == ' ')) {
+        n = strcspn(words, " ");
+        if (n == len && strncasecmp(words, s, n) == 0)
+            return true;
+    }
+    return false;
+}
+
+static enum status
+check_url(const char *name, const char *text, const char *schemes,
+          struct error *err)
+{
+    struct error why;
+    struct url u;
+    enum status st;
+
+    if (*text == '\0')
+        return ST_OK;
+    st = url_parse(text, &u, &why);
+    if (st != ST_OK)
+        return error_set(err, st, "%s: %s", name, why.text);
+    if (!is_one_of(u.scheme, strlen(u.scheme), schemes))
+        st =
+            error_set(err, ST_INVALID, "%s: scheme \"%.32s\" is not one of: %s",
+                      name, u.scheme, schemes);
+    url_fini(&u);
+    return st;
+}
+
+static enum status
+check_urls(const struct config *c, struct error *err)
+{
+    static const char redis[] = "redis rediss redis+socket socket";
+    const struct {
+        const char *name, *text, *schemes;
+    } urls[] = {
+        {"broker_url", c->broker_url, redis},
+        {"result_backend", c->result_backend, redis},
+        {"cache_url", c->cache_url, redis},
+        {"openai_base_url", c->openai_base_url, "http https"},
+        {"anthropic_base_url", c->anthropic_base_url, "http https"},
+        {"gemini_base_url", c->gemini_base_url, "http https"},
+        {"palm_base_url", c->palm_base_url, "http https"},
+        {"huggingface_base_url", c->huggingface_base_url, "http https"},
+        {"compatible_base_url", c->compatible_base_url, "http https"},
+    };
+    enum status st = ST_OK;
+
+    if (*c->broker_url == '\0')
+        return error_set(err, ST_INVALID, "broker_url: must not be empty");
+    for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]) && st == ST_OK; i++)
+        st = check_url(urls[i].name, urls[i].text, urls[i].schemes, err);
+    /* libpq also takes "host=... dbname=...". */
+    if (st == ST_OK && strstr(c->database_url, "://") != NULL)
+        st = check_url("database_url", c->database_url, "postgresql postgres",
+                       err);
+    return st;
+}
+
+static enum status
+check_object(const char *name, const char *text, struct error *err)
+{
+    struct slice s = {text, strlen(text)};
+    struct json_object *v = NULL;
+    struct error why;
+    enum status st;
+
+    if (s.len == 0)
+        return ST_OK;
+    st = json_parse(s, 32, &v, &why);
+    if (st != ST_OK)
+        return error_set(err, st == ST_PROTO ? ST_INVALID : st, "%s: %s", name,
+                         why.text);
+    if (!json_object_is_type(v, json_type_object))
+        st = error_set(err, ST_INVALID, "%s: is no JSON object", name);
+    json_object_put(v);
+    return st;
+}
+
+/* Pickle and YAML can run code: they are refused by name. */
+static enum status
+check_accept(const struct config *c, struct error *err)
+{
+    const char *p = c->accept_content;
+    size_t n;
+    int accepted = 0;
+
+    for (; *p != '\0'; p += n) {
+        p += strspn(p, ", ");
+        n = strcspn(p, ", ");
+        if (n == 0)
+            continue;
+        if (!is_one_of(p, n, "json application/json"))
+            return error_set(err, ST_INVALID,
+                             "accept_content: \"%.*s\" is not supported (json)",
+                             (int)(n < 40 ? n : 40), p);
+        accepted++;
+    }
+    if (accepted == 0)
+        return error_set(err, ST_INVALID, "accept_content: must not be empty");
+    return ST_OK;
+}
+
+static enum status
+check_words(const struct config *c, struct error *err)
+{
+    enum log_level level;
+
+    if (log_level_parse(c->log_level, &level) != ST_OK)
+        return error_set(err, ST_INVALID,
+                         "log_level: \"%.20s\" is not one of: DEBUG INFO "
+                         "WARNING ERROR CRITICAL",
+                         c->log_level);
+    if (!is_one_of(c->log_format, strlen(c->log_format), "text json"))
+        return error_set(err, ST_INVALID,
+                         "log_format: \"%.20s\" is neither text nor json",
+                         c->log_format);
+    if (*c->task_compression != '\0' &&
+        !is_one_of(c->task_compression, strlen(c->task_compression),
+                   "zlib gzip bzip2 bzip zstd zstandard"))
+        return error_set(err, ST_INVALID,
+                         "task_compression: \"%.20s\" is not one of: zlib gzip "
+                         "bzip2 zstd",
+                         c->task_compression);
+    if (*c->task_default_queue == '\0')
+        return error_set(err, ST_INVALID,
+                         "task_default_queue: must not be empty");
+    return ST_OK;
+}
+
+enum status
+config_check(const struct config *c, struct error *err)
+{
+    enum status st = check_urls(c, err);
+
+    if (st == ST_OK)
+        st = check_words(c, err);
+    if (st == ST_OK)
+        st = check_accept(c, err);
+    if (st == ST_OK)
+        st = check_object("broker_transport_options",
+                          c->broker_transport_options, err);
+    if (st == ST_OK)
+        st = check_object("task_routes", c->task_routes, err);
+    if (st == ST_OK && c->task_time_limit > 0 &&
+        c->task_soft_time_limit > c->task_time_limit)
+        st = error_set(err, ST_INVALID,
+                       "task_soft_time_limit: %g is above task_time_limit, %g",
+                       c->task_soft_time_limit, c->task_time_limit);
+    return st;
+}

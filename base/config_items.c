@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of all settings. */
+#include "base/config.h"
+
+#define AT(name) #name, offsetof(struct config, name)
+
+#define STR(name, dflt, help)                               \
+    {                                                       \
+        AT(name), CONFIG_STR, dflt, 0, 0, false, NULL, help \
+    }
+#define STR_ENV(name, dflt, env, help)                     \
+    {                                                      \
+        AT(name), CONFIG_STR, dflt, 0, 0, false, env, help \
+    }
+#define SECRET(name, env, help)                         \
+    {                                                   \
+        AT(name), CONFIG_STR, "", 0, 0, true, env, help \
+    }
+#define INT(name, dflt, min, max, help)                         \
+    {                                                           \
+        AT(name), CONFIG_INT, dflt, min, max, false, NULL, help \
+    }
+#define NUM(name, dflt, min, max, help)                         \
+    {                                                           \
+        AT(name), CONFIG_NUM, dflt, min, max, false, NULL, help \
+    }
+#define BOOL(name, dflt, help)                               \
+    {                                                        \
+        AT(name), CONFIG_BOOL, dflt, 0, 1, false, NULL, help \
+    }
+
+#define DAY  86400.0
+#define YEAR (366 * DAY)
+#define MANY 1e9
+#define TIB  1099511627776.0
+
+static const struct config_item items[] = {
+    /* the services */
+    STR_ENV(broker_url, "redis://localhost:6379/0", "CELERY_BROKER_URL",
+            "Where messages are sent and consumed: redis://, rediss:// or "
+            "redis+socket://."),
+    STR_ENV(result_backend, "", "CELERY_RESULT_BACKEND",
+            "Where results are kept for AsyncResult: redis://, rediss:// or "
+            "redis+socket://; empty: results are not kept."),
+    STR(database_url, "",
+        "PostgreSQL, where tasks and usage are recorded: postgresql://...; "
+        "empty: no records (the api needs it)."),
+    STR(cache_url, "",
+        "The Redis of the LLM response cache; empty: that of result_backend."),
+    STR(broker_transport_options, "{}",
+        "JSON object with Celery's transport options, such as "
+        "visibility_timeout, priority_steps and global_keyprefix."),
+    NUM(broker_connection_timeout, "4", 0.1, 3600,
+        "Seconds to wait for a connection to the broker."),
+    INT(broker_connection_max_retries, "100", 0, MANY,
+        "Attempts to connect again before giving up; 0: for ever."),
+
+    /* tasks */
+    STR(task_default_queue, "celery", "The queue of tasks without a route."),
+    STR(task_queues, "",
+        "Comma-separated queues that are consumed besides the default one."),
+    STR(task_routes, "{}",
+        "JSON object: task name or glob to {\"queue\": name}."),
+    STR(accept_content, "json",
+        "Comma-separated content types that are accepted; pickle never is."),
+    STR(task_compression, "",
+        "Compression of sent messages: zlib, gzip, bzip2 or zstd; empty: "
+        "none."),
+    NUM(task_time_limit, "0", 0, YEAR,
+        "Seconds after which a task is killed; 0: none."),
+    NUM(task_soft_time_limit, "0", 0, YEAR,
+        "Seconds after which a task is asked to end; 0: none."),
+    BOOL(task_acks_late, "false",
+         "Acknowledge messages after the task instead of before it."),
+    BOOL(task_acks_on_failure_or_timeout, "true",
+         "With task_acks_late: also acknowledge tasks that failed."),
+    BOOL(task_reject_on_worker_lost, "false",
+         "With task_acks_late: run a task again whose executor died."),
+    BOOL(task_ignore_result, "false", "Do not keep results."),
+    BOOL(task_track_started, "false", "Record the state STARTED."),
+    BOOL(task_store_errors_even_if_ignored, "false",
+         "Keep failures of tasks whose results are ignored."),
+
+    /* results */
+    INT(result_expires, "86400", 0, 100 * YEAR,
+        "Seconds that results are kept; 0: for ever."),
+    BOOL(result_extended, "false",
+         "Keep name, arguments, worker, retries and queue with the result."),
+
+    /* worker */
+    INT(worker_concurrency, "0", 0, 1024,
+        "Executors of a node, for blocking tasks; 0: one a core."),
+    INT(worker_async_concurrency, "1000", 1, 100000,
+        "LLM and other async tasks that a node runs at a time."),
+    INT(worker_nodes, "1", 1, 256, "Nodes (event loops) of a worker."),
+    INT(worker_prefetch_multiplier, "4", 0, 10000,
+        "Messages taken ahead for each executor; 0: no limit."),
+    INT(worker_max_tasks_per_child, "0", 0, MANY,
+        "Tasks after which an executor is replaced; 0: no limit."),
+    INT(worker_max_memory_per_child, "0", 0, MANY,
+        "KiB of memory above which an executor is replaced; 0: no limit."),
+    INT(worker_max_attempts, "3", 1, 1000,
+        "Deliveries of a task whose executors die before it is told as "
+        "failed."),
+    BOOL(worker_enable_remote_control, "true",
+         "Answer celery inspect and celery control."),
+    NUM(worker_shutdown_timeout, "25", 0, DAY,
+        "Seconds that running tasks have to finish after SIGTERM; 0: no end, "
+        "as Celery."),
+    NUM(worker_lease, "30", 5, 3600,
+        "Seconds after which the tasks of a silent node are given to others."),
+    STR(worker_include, "", "Comma-separated plugins (.so) with tasks."),
+    STR(worker_hostname, "celery@%h",
+        "Name of the node; %h: host name with domain, %n: without, %d: the "
+        "domain, %i: number of the node."),
+
+    /* LLM */
+    STR(llm_models_file, "", "JSON file with models, their hosts and limits."),
+    STR(llm_default_provider, "",
+        "Provider of model names that tell none; empty: refuse them."),
+    NUM(llm_timeout, "120", 0.1, DAY, "Seconds that one LLM call may take."),
+    NUM(llm_first_byte_timeout, "60", 0.1, DAY,
+        "Seconds until the first byte of an answer."),
+    NUM(llm_connect_timeout, "5", 0.1, 300,
+        "Seconds to connect to a provider."),
+    INT(llm_max_response_bytes, "4194304", 1024, TIB,
+        "Bytes that an answer may have."),
+    INT(llm_max_retries, "3", 0, 100,
+        "Further attempts after a failure that may pass."),
+    INT(llm_max_prompt_bytes, "32768", 1, TIB, "Bytes that a prompt may have."),
+    INT(llm_max_fan_out, "16", 1, 1000, "Models that one query may ask."),
+    INT(llm_cache_ttl, "3600", 0, 100 * YEAR,
+        "Seconds that an answer is kept for equal queries; 0: no cache."),
+    INT(llm_reasoning_allowance, "4096", 0, MANY,
+        "Tokens added to max_tokens for models that reason before they "
+        "answer."),
+    SECRET(openai_api_key, "OPENAI_API_KEY", "Key of OpenAI."),
+    STR_ENV(openai_base_url, "", "OPENAI_BASE_URL",
+            "Base URL of OpenAI; empty: https://api.openai.com/v1."),
+    SECRET(anthropic_api_key, "ANTHROPIC_API_KEY", "Key of Anthropic."),
+    STR_ENV(anthropic_base_url, "", "ANTHROPIC_BASE_URL",
+            "Base URL of Anthropic; empty: its own."),
+    SECRET(gemini_api_key, "GEMINI_API_KEY", "Key of Google's Gemini API."),
+    STR(gemini_base_url, "", "Base URL of Gemini; empty: Google's."),
+    SECRET(palm_api_key, "PALM_API_KEY", "Key of Google's PaLM API."),
+    STR(palm_base_url, "", "Base URL of PaLM; empty: Google's."),
+    SECRET(huggingface_api_key, "HF_TOKEN", "Token of Hugging Face."),
+    STR(huggingface_base_url, "",
+        "Base URL of Hugging Face's router or of a TGI server; empty: the "
+        "router."),
+    SECRET(compatible_api_key, NULL,
+           "Key of the server at compatible_base_url, if it needs one."),
+    STR(compatible_base_url, "", "Base URL of any server with OpenAI's API."),
+
+    /* api */
+    STR(api_host, "127.0.0.1", "Address that the api listens on."),
+    INT(api_port, "8080", 1, 65535, "Port that the api listens on."),
+    INT(api_threads, "64", 1, 1024, "Requests that are served at a time."),
+    INT(api_max_body_bytes, "1048576", 1, TIB,
+        "Bytes that the body of a request may have."),
+    NUM(api_request_timeout, "10", 0.1, 3600,
+        "Seconds that a client has to send a request."),
+    NUM(api_wait_timeout, "60", 0, 3600,
+        "Seconds that a request may wait for the result of its task."),
+    NUM(api_shutdown_timeout, "25", 0, 3600,
+        "Seconds that running requests have to finish after SIGTERM."),
+
+    /* database */
+    INT(database_connections, "2", 1, 1000,
+        "Connections to PostgreSQL of one process."),
+    NUM(database_timeout, "5", 0.1, 3600,
+        "Seconds to wait for PostgreSQL before answering 503."),
+
+    /* log */
+    STR(log_level, "INFO", "DEBUG, INFO, WARNING, ERROR or CRITICAL."),
+    STR(log_format, "text", "text or json (one object a line)."),
+    {.name = NULL},
+};
+
+const struct config_item *
+config_items(void)
+{
+    return items;
+}
