@@ -30,8 +30,8 @@ OOM     := $(patsubst %.c,$(B)/%,$(wildcard tests/oom/oom_*.c))
 FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
 PYTESTS := $(wildcard tests/*/test_*.py)
 PLUGINS := $(patsubst %.c,$(B)/%.so,$(wildcard examples/*.c))
-TESTPLUGINS := $(patsubst tests/faults/%.c,$(B)/examples/%.so,$(wildcard tests/faults/*.c))
 EXAMPLES := $(wildcard examples/*.c deploy/models.json)
+TESTPLUGINS := $(patsubst %.c,$(B)/%.so,$(wildcard tests/interop/*.c tests/faults/*.c))
 SRC     := $(wildcard $(DIRS:%=%/*.[ch]) include/lovage/*.h examples/*.c)
 ALLSRC  := $(SRC) $(wildcard tests/*/*.[ch] tests/unit/*/*.[ch] tests/unit/*/*/*.[ch])
 
@@ -79,10 +79,7 @@ $(LIB): $(call obj,$(LIBSRC))
 $(B)/$(NAME): $(B)/cli/main.o $(LIB) include/lovage/exports.list
 	$(CC) $(LDFLAGS) -Wl,--dynamic-list=include/lovage/exports.list -o $@ \
 	  $(B)/cli/main.o -Wl,--whole-archive $(LIB) -Wl,--no-whole-archive $(LDLIBS)
-$(B)/examples/%.so: tests/faults/%.c include/lovage/task.h $(B)/flags
-	@mkdir -p $(@D)
-	$(CC) -Iinclude $(CFLAGS) -fPIC -shared -o $@ $<
-$(B)/examples/%.so: examples/%.c include/lovage/task.h $(B)/flags
+$(B)/%.so: %.c include/lovage/task.h $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) -Iinclude $(CFLAGS) -fPIC -shared -o $@ $<
 $(UNIT) $(CONTRACT): $(B)/%: $(B)/%.o $(call obj,$(SUPPORT)) $(LIB)
@@ -110,7 +107,7 @@ check-unit: $(UNIT) ## the parts of check
 	@tests/run $(B) $(UNIT)
 check-contract: $(CONTRACT)
 	@tests/run $(B) $(CONTRACT)
-check-interop: all
+check-interop: all $(TESTPLUGINS)
 	@tests/run $(B) $(wildcard tests/interop/test_*.py)
 check-faults: all $(TESTPLUGINS)
 	@tests/run $(B) $(wildcard tests/faults/test_*.py)

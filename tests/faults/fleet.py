@@ -30,7 +30,7 @@ def fleet(broker, concurrency=8, late=True, **kw):
     }
     return Worker(
         broker,
-        *("-I", plugin("ledger")),
+        *("-I", plugin("tests/faults/ledger")),
         *kw.pop("argv", ()),
         concurrency=concurrency,
         include=False,

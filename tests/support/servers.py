@@ -42,9 +42,9 @@ def lovage_bin():
     ).resolve()
 
 
-def plugin(name="tutorial"):
-    """The example plugin that was built with the program under test."""
-    return str(lovage_bin().parent / "examples" / (name + ".so"))
+def plugin(path="tests/interop/tasks"):
+    """A plugin that was built with the program under test."""
+    return str(lovage_bin().parent / (path + ".so"))
 
 
 def running():
@@ -458,7 +458,7 @@ class Lovage(Process):
 
 
 class Worker(Lovage):
-    """`lovage worker` with the example plugin."""
+    """`lovage worker` with the plugin of the interop tests."""
 
     stop_timeout = 30.0
 
@@ -470,7 +470,7 @@ class Worker(Lovage):
         database=None,
         queues=None,
         concurrency=2,
-        include=True,
+        include="tests/interop/tasks",
         env=None,
     ):
         self.hostname = f"t{secrets.token_hex(4)}@lab"
@@ -478,7 +478,7 @@ class Worker(Lovage):
         if queues:
             args += ["-Q", queues]
         if include:
-            args += ["-I", plugin()]
+            args += ["-I", plugin(include)]
         settings = {
             "LOVAGE_BROKER_URL": broker,
             "LOVAGE_RESULT_BACKEND": broker if backend is None else backend,
