@@ -28,7 +28,7 @@ shown(const struct config_item *item, const char *value, char out[48])
 
     if (item->secret)
         return "***";
-    for (i = 0; value[i] != '\0' && i < 40; i++)
+    for (i = 0; i < 40 && value[i] != '\0'; i++)
         out[i] = (char)(iscntrl((unsigned char)value[i]) ? '?' : value[i]);
     snprintf(out + i, 48 - i, "%s", value[i] != '\0' ? "..." : "");
     return out;

@@ -14,78 +14,20 @@
  * Writing: stream_write() gathers in plain.  Once per turn that is encrypted
  * into wire (or just becomes wire), tried at once, and what the kernel does not
  * take goes into the connection's flight, whose end triggers the next flush. */
-#include "base/stream.h"
+#include "base/stream_state.h"
 
 #include <assert.h>
-#include <netdb.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
 
-#include "base/stream_tls.h"
-#include "base/turn.h"
-
 enum {
-    READ_BYTES = 65536,
     KEEP_BYTES = 65536, /* an empty buffer that is larger is given back */
     DEFAULT_TIMEOUT_MS = 5000,
-    DEFAULT_BACKLOG = 64 << 20,
-    KEEPALIVE_S = 30,
-    USER_TIMEOUT_MS = 15000 /* unacknowledged data: the peer is gone */
+    DEFAULT_BACKLOG = 64 << 20
 };
 
-enum state {
-    RESOLVING,
-    CONNECTING,
-    HANDSHAKE,
-    OPEN,
-    LOST,  /* why is set; the owner is told at the end of the turn */
-    CLOSED /* the owner is done with it */
-};
-
-struct conn {
-    union {
-        uv_handle_t handle;
-        uv_stream_t stream;
-        uv_tcp_t tcp;
-        uv_pipe_t pipe;
-    } io;
-    uv_connect_t connect;
-    uv_write_t write;
-    struct stream *s;  /* NULL: abandoned */
-    struct buf flight; /* what libuv is writing; empty: nothing */
-    size_t flight_at;  /* of which so much was sent before */
-    char in[READ_BYTES];
-};
-
-struct stream {
-    enum state state;
-    int holds; /* timer, turn and lookup: what must end before the memory */
-    bool paused, resumed, draining;
-    uv_loop_t *loop;
-    struct conn *conn; /* NULL: none */
-    struct tls *tls;   /* NULL: plain */
-    struct buf plain, wire;
-    size_t max_backlog;
-    struct stream_events ev;
-    void *arg;
-    struct error why;
-
-    uv_timer_t timer;
-    struct turn turn;
-    uv_getaddrinfo_t lookup;
-    struct addrinfo *found, *next; /* next: the address to try */
-    struct addrinfo single;        /* of a host that is an address */
-    struct sockaddr_storage address;
-    uint64_t deadline_ms; /* of the loop's clock */
-    uint32_t timeout_ms;
-    char *path, *host;
-    char name[280]; /* for error texts */
-};
-
-static void try_next(struct stream *s, int failure);
 static void flush(struct stream *s);
 static void read_or_not(struct stream *s);
 
@@ -100,8 +42,8 @@ conn_closed(uv_handle_t *h)
     free(c);
 }
 
-static void
-abandon(struct stream *s)
+void
+stream_abandon(struct stream *s)
 {
     struct conn *c = s->conn;
 
@@ -112,8 +54,8 @@ abandon(struct stream *s)
     uv_close(&c->io.handle, conn_closed);
 }
 
-static void
-release(struct stream *s)
+void
+stream_release(struct stream *s)
 {
     if (--s->holds > 0)
         return;
@@ -130,13 +72,13 @@ release(struct stream *s)
 static void
 timer_closed(uv_handle_t *h)
 {
-    release(h->data);
+    stream_release(h->data);
 }
 
 static void
 turn_closed(void *arg)
 {
-    release(arg);
+    stream_release(arg);
 }
 
 void
@@ -145,21 +87,20 @@ stream_close(struct stream *s)
     if (s == NULL || s->state == CLOSED)
         return;
     s->state = CLOSED;
-    abandon(s);
+    stream_abandon(s);
     uv_cancel((uv_req_t *)&s->lookup); /* in vain if there is none */
     uv_close((uv_handle_t *)&s->timer, timer_closed);
     turn_close(&s->turn, turn_closed);
 }
 
-/* Ends the stream; the owner hears of it at the end of the turn. */
-static void
-fail(struct stream *s, enum status code, const char *what)
+void
+stream_fail(struct stream *s, enum status code, const char *what)
 {
     if (s->state >= LOST)
         return;
-    error_set(&s->why, code, "%s: %s", s->name, what);
+    error_set(&s->why, code, "%.140s: %s", s->name, what);
     s->state = LOST;
-    abandon(s);
+    stream_abandon(s);
     uv_timer_stop(&s->timer);
     turn_ask(&s->turn);
 }
@@ -194,7 +135,7 @@ on_written(uv_write_t *req, int status)
     if (c->s == NULL)
         return;
     if (status < 0)
-        fail(c->s, ST_LOST, uv_strerror(status));
+        stream_fail(c->s, ST_LOST, uv_strerror(status));
     else
         flush(c->s);
 }
@@ -237,7 +178,7 @@ send_wire(struct stream *s)
         return;
     }
     if (r < 0 && r != UV_EAGAIN) {
-        fail(s, ST_LOST, uv_strerror(r));
+        stream_fail(s, ST_LOST, uv_strerror(r));
         return;
     }
     c->flight = s->wire;
@@ -247,7 +188,7 @@ send_wire(struct stream *s)
     part = rest_of(&c->flight, at);
     r = uv_write(&c->write, &c->io.stream, &part, 1, on_written);
     if (r < 0)
-        fail(s, ST_LOST, uv_strerror(r));
+        stream_fail(s, ST_LOST, uv_strerror(r));
 }
 
 /* All is sent: a TLS peer is told that nothing is missing. */
@@ -286,7 +227,7 @@ flush(struct stream *s)
         }
     }
     if (st != ST_OK || s->wire.failed) {
-        fail(s, ST_LOST, "cannot encrypt");
+        stream_fail(s, ST_LOST, "cannot encrypt");
         return;
     }
     send_wire(s);
@@ -301,12 +242,12 @@ stream_write(struct stream *s, struct slice bytes)
         return;
     if (bytes.len > s->max_backlog ||
         stream_backlog(s) > s->max_backlog - bytes.len) {
-        fail(s, ST_LOST, "too many unsent bytes");
+        stream_fail(s, ST_LOST, "too many unsent bytes");
         return;
     }
     buf_add(&s->plain, bytes);
     if (s->plain.failed)
-        fail(s, ST_LOST, "out of memory");
+        stream_fail(s, ST_LOST, "out of memory");
     else
         turn_ask(&s->turn);
 }
@@ -323,7 +264,7 @@ read_tls(struct stream *s)
     size_t n;
 
     while (st == ST_OK && s->state == OPEN && !s->paused) {
-        st = stream_tls_read(s->tls, s->conn->in, READ_BYTES, &n, &err);
+        st = stream_tls_read(s->tls, s->conn->in, STREAM_READ_BYTES, &n, &err);
         if (st == ST_OK && !s->draining)
             s->ev.data(s->arg, s->conn->in, n);
     }
@@ -333,7 +274,7 @@ read_tls(struct stream *s)
     if (s->wire.len > 0)
         flush(s);
     if (st == ST_LOST)
-        fail(s, ST_LOST, err.text);
+        stream_fail(s, ST_LOST, err.text);
 }
 
 static void
@@ -364,7 +305,7 @@ handshake(struct stream *s)
     if (st == ST_OK && s->state == HANDSHAKE)
         opened(s);
     else if (st != ST_AGAIN)
-        fail(s, st, err.text);
+        stream_fail(s, st, err.text);
 }
 
 static void
@@ -373,7 +314,7 @@ on_alloc(uv_handle_t *h, size_t hint, uv_buf_t *out)
     struct conn *c = h->data;
 
     (void)hint;
-    *out = uv_buf_init(c->in, READ_BYTES);
+    *out = uv_buf_init(c->in, STREAM_READ_BYTES);
 }
 
 static void
@@ -385,8 +326,8 @@ on_read(uv_stream_t *h, ssize_t n, const uv_buf_t *from)
     if (s == NULL || n == 0)
         return;
     if (n < 0) {
-        fail(s, ST_LOST,
-             n == UV_EOF ? "closed by the peer" : uv_strerror((int)n));
+        stream_fail(s, ST_LOST,
+                    n == UV_EOF ? "closed by the peer" : uv_strerror((int)n));
         return;
     }
     if (s->tls == NULL) {
@@ -395,7 +336,7 @@ on_read(uv_stream_t *h, ssize_t n, const uv_buf_t *from)
         return;
     }
     if (stream_tls_put(s->tls, (struct slice){from->base, (size_t)n}) != ST_OK)
-        fail(s, ST_LOST, "out of memory");
+        stream_fail(s, ST_LOST, "out of memory");
     else if (s->state == HANDSHAKE)
         handshake(s);
     else
@@ -417,7 +358,7 @@ read_or_not(struct stream *s)
     }
     r = uv_read_start(&c->io.stream, on_alloc, on_read);
     if (r < 0 && r != UV_EALREADY)
-        fail(s, ST_LOST, uv_strerror(r));
+        stream_fail(s, ST_LOST, uv_strerror(r));
 }
 
 void
@@ -446,75 +387,11 @@ on_turn(void *arg)
     flush(s);
 }
 
-/* --- connecting ---------------------------------------------------------- */
+/* --- opening ------------------------------------------------------------- */
 
-/* Gives the address being tried its share of the time that is left. */
-static void
-start_timer(struct stream *s, uv_timer_cb fn)
+void
+stream_connected(struct stream *s)
 {
-    uint64_t now = uv_now(s->loop), left = 0;
-    uint64_t addresses = 1;
-
-    if (s->draining) /* has its own limit */
-        return;
-    if (s->deadline_ms > now)
-        left = s->deadline_ms - now;
-    if (s->state == CONNECTING)
-        for (struct addrinfo *a = s->next; a != NULL; a = a->ai_next)
-            addresses++;
-    uv_timer_start(&s->timer, fn, left / addresses, 0);
-}
-
-static void
-on_timeout(uv_timer_t *timer)
-{
-    struct stream *s = timer->data;
-    const char *phase = s->state == RESOLVING    ? "looking up the name"
-                        : s->state == CONNECTING ? "connecting"
-                                                 : "the TLS handshake";
-    char text[80];
-
-    if (s->draining) {
-        stream_close(s);
-        return;
-    }
-    if (s->state == CONNECTING && s->next != NULL) {
-        try_next(s, UV_ETIMEDOUT);
-        return;
-    }
-    snprintf(text, sizeof(text), "%s took more than %u ms", phase,
-             s->timeout_ms);
-    fail(s, ST_TIMEOUT, text);
-}
-
-static void
-set_options(struct stream *s)
-{
-    int fd, ms = USER_TIMEOUT_MS;
-
-    if (s->path != NULL)
-        return;
-    uv_tcp_nodelay(&s->conn->io.tcp, 1);
-    uv_tcp_keepalive(&s->conn->io.tcp, 1, KEEPALIVE_S);
-    if (uv_fileno(&s->conn->io.handle, &fd) == 0)
-        setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
-}
-
-static void
-on_connect(uv_connect_t *req, int status)
-{
-    struct conn *c = req->data;
-    struct stream *s = c->s;
-
-    if (s == NULL)
-        return;
-    if (status < 0) {
-        try_next(s, status);
-        return;
-    }
-    set_options(s);
-    s->state = HANDSHAKE;
-    start_timer(s, on_timeout);
     if (s->tls == NULL) {
         opened(s);
         return;
@@ -522,114 +399,6 @@ on_connect(uv_connect_t *req, int status)
     read_or_not(s);
     if (s->state == HANDSHAKE)
         handshake(s);
-}
-
-static struct conn *
-conn_new(struct stream *s)
-{
-    struct conn *c = malloc(sizeof(*c));
-
-    if (c == NULL)
-        return NULL;
-    c->s = s;
-    buf_init(&c->flight, SIZE_MAX / 4);
-    c->flight_at = 0;
-    c->connect.data = c;
-    if (s->path != NULL)
-        uv_pipe_init(s->loop, &c->io.pipe, 0); /* cannot fail */
-    else
-        uv_tcp_init(s->loop, &c->io.tcp);
-    c->io.handle.data = c;
-    s->conn = c;
-    return c;
-}
-
-/* Tries the next address, or ends with the failure of the last one. */
-static void
-try_next(struct stream *s, int failure)
-{
-    struct addrinfo *a;
-
-    s->state = CONNECTING;
-    abandon(s);
-    while (failure != UV_ENOMEM && (a = s->next) != NULL) {
-        s->next = a->ai_next;
-        if (conn_new(s) == NULL) {
-            failure = UV_ENOMEM;
-            break;
-        }
-        failure = uv_tcp_connect(&s->conn->connect, &s->conn->io.tcp,
-                                 a->ai_addr, on_connect);
-        if (failure == 0) {
-            start_timer(s, on_timeout);
-            return;
-        }
-        abandon(s);
-    }
-    fail(s, failure == UV_ETIMEDOUT ? ST_TIMEOUT : ST_LOST,
-         uv_strerror(failure));
-}
-
-static void
-on_lookup(uv_getaddrinfo_t *req, int status, struct addrinfo *found)
-{
-    struct stream *s = req->data;
-
-    s->found = found;
-    if (s->state == RESOLVING && status < 0) {
-        fail(s, ST_LOST, uv_strerror(status));
-    } else if (s->state == RESOLVING) {
-        s->next = found;
-        try_next(s, UV_EADDRNOTAVAIL);
-    }
-    release(s);
-}
-
-/* True if host is an address, which is then the one to try. */
-static bool
-is_address(struct stream *s, int port)
-{
-    if (uv_ip4_addr(s->host, port, (struct sockaddr_in *)&s->address) != 0 &&
-        uv_ip6_addr(s->host, port, (struct sockaddr_in6 *)&s->address) != 0)
-        return false;
-    s->single.ai_addr = (struct sockaddr *)&s->address;
-    s->next = &s->single;
-    return true;
-}
-
-static void
-start(struct stream *s, int port)
-{
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-                             .ai_protocol = IPPROTO_TCP};
-    char service[16];
-    int r;
-
-    s->state = CONNECTING;
-    if (s->path != NULL) {
-        if (conn_new(s) == NULL) {
-            fail(s, ST_LOST, "out of memory");
-            return;
-        }
-        uv_pipe_connect(&s->conn->connect, &s->conn->io.pipe, s->path,
-                        on_connect);
-        start_timer(s, on_timeout);
-        return;
-    }
-    if (is_address(s, port)) {
-        try_next(s, 0);
-        return;
-    }
-    s->state = RESOLVING;
-    snprintf(service, sizeof(service), "%d", port);
-    r = uv_getaddrinfo(s->loop, &s->lookup, on_lookup, s->host, service,
-                       &hints);
-    if (r < 0) {
-        fail(s, ST_LOST, uv_strerror(r));
-        return;
-    }
-    s->holds++;
-    start_timer(s, on_timeout);
 }
 
 static enum status
@@ -690,7 +459,7 @@ stream_open(struct stream **out, uv_loop_t *loop,
     st = copy_opts(s, opts, err);
     if (st != ST_OK) {
         s->holds = 1;
-        release(s);
+        stream_release(s);
         return st;
     }
     s->loop = loop;
@@ -703,9 +472,15 @@ stream_open(struct stream **out, uv_loop_t *loop,
     turn_init(&s->turn, loop, on_turn, s);
     uv_update_time(loop);
     s->deadline_ms = uv_now(loop) + s->timeout_ms;
-    start(s, opts->port);
+    stream_connect(s, opts->port);
     *out = s;
     return ST_OK;
+}
+
+static void
+on_drain_timeout(uv_timer_t *timer)
+{
+    stream_close(timer->data);
 }
 
 void
@@ -718,6 +493,6 @@ stream_close_flushed(struct stream *s, uint32_t timeout_ms)
         return;
     }
     s->draining = true;
-    uv_timer_start(&s->timer, on_timeout, timeout_ms, 0);
+    uv_timer_start(&s->timer, on_drain_timeout, timeout_ms, 0);
     turn_ask(&s->turn);
 }
