@@ -58,7 +58,8 @@ static const struct config_item items[] = {
     /* tasks */
     STR(task_default_queue, "celery", "The queue of tasks without a route."),
     STR(task_queues, "",
-        "Comma-separated queues that are consumed besides the default one."),
+        "Comma-separated queues that a worker consumes; empty: "
+        "task_default_queue."),
     STR(task_routes, "{}",
         "JSON object: task name or glob to {\"queue\": name}."),
     STR(accept_content, "json",

@@ -42,7 +42,7 @@ struct cli_given; /* a flag that was given, and its value */
 struct cli {
     const struct cli_command *command;
     struct config config;
-    int argc; /* from the command on: argv[0] is its name */
+    int argc; /* of main(): the command is argv[1] */
     char **argv;
     int args_count;
     char **args; /* borrowed from argv */

@@ -152,7 +152,7 @@ main(int argc, char **argv)
         rc = cli_fail(EXIT_USAGE, "unknown command: %s (see: lovage help)",
                       name);
     } else {
-        rc = run(command, argc - 1, argv + 1);
+        rc = run(command, argc, argv);
     }
     if (fflush(stdout) != 0 && rc == EXIT_OK)
         rc = cli_fail(EXIT_FAILED, "cannot write the output");

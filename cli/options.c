@@ -226,16 +226,17 @@ complain(const struct parser *p, int code, char **argv)
 static int
 read_options(struct cli *c, struct parser *p)
 {
-    int code, rc = EXIT_OK;
+    int argc = c->argc - 1, code, rc = EXIT_OK;
+    char **argv = c->argv + 1; /* getopt_long() skips the command's name */
 
     opterr = 0;
     optind = 0; /* glibc: start anew */
-    while (rc == EXIT_OK && (code = getopt_long(c->argc, c->argv, p->letters,
+    while (rc == EXIT_OK && (code = getopt_long(argc, argv, p->letters,
                                                 p->options, NULL)) != -1) {
         struct cli_given g = {.value = optarg};
 
         if (code == '?' || code == ':')
-            return complain(p, code, c->argv);
+            return complain(p, code, argv);
         if (code < FLAG_BASE && code != 'h')
             code = letter_option(p->command, code);
         if (code == 'h' || code == HELP_OPTION) {
@@ -252,8 +253,8 @@ read_options(struct cli *c, struct parser *p)
             g.flag = &p->command->flags[code - FLAG_BASE];
         rc = remember(c, g);
     }
-    c->args = c->argv + optind;
-    c->args_count = c->argc - optind;
+    c->args = argv + optind;
+    c->args_count = argc - optind;
     return rc;
 }
 
