@@ -28,9 +28,10 @@ struct hub_rows {
 };
 
 /* ST_OK: task and message are committed.  The message goes to the broker at
- * once if it is due.  *message (malloc'd) is consumed and set to NULL. */
+ * once if it is due.  *message (malloc'd) is consumed and set to NULL.  row, if
+ * not NULL, gets the task's row; NULL if it could not be read any more. */
 enum status hub_submit(struct hub *h, const struct records_new *n,
-                       char **message);
+                       char **message, struct hub_rows **row);
 
 /* A row that is not final is first compared with the result backend: a Python
  * worker may have run the task.  ST_NOTFOUND: no such task. */

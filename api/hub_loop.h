@@ -59,6 +59,7 @@ struct call {
     enum status st;
     bool abandoned; /* the thread waits no longer */
     int holders;
+    bool committed;        /* of a submission: whatever came after */
     struct hub_rows *rows; /* the best answer so far; owned */
 
     /* arguments: the thread's until CALL_STARTED */
@@ -70,6 +71,7 @@ struct call {
     char *message; /* owned */
     size_t message_len;
     int64_t due_us;
+    bool want_row;
     char id[160]; /* a copy that outlives the arguments */
     bool terminate;
     struct result_watch *watch; /* the loop's */

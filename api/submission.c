@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a task that a client wants to its row and its message. */
+#include "api/submission.h"
+
+#include <fnmatch.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "protocol/envelope.h"
+#include "protocol/task.h"
+
+enum {
+    MESSAGE_MAX = 32 << 20,
+    /* An ETA further away waits in the outbox, not in a worker. */
+    HOLD_US = 300 * 1000000
+};
+
+/* "gen<pid>@<host>" and an id for replies, as Celery's producers have them. */
+static struct {
+    char origin[320], reply_to[ID_LEN + 1];
+} producer;
+static pthread_once_t producer_once = PTHREAD_ONCE_INIT;
+
+static void
+make_producer(void)
+{
+    char host[256] = "localhost";
+
+    (void)gethostname(host, sizeof(host) - 1);
+    snprintf(producer.origin, sizeof(producer.origin), "gen%ld@%s",
+             (long)getpid(), host);
+    id_new(producer.reply_to);
+}
+
+static struct slice
+text(const char *s)
+{
+    return (struct slice){s, strlen(s)};
+}
+
+struct slice
+submission_queue(const struct api *api, struct slice task)
+{
+    char name[TASK_NAME_MAX * 4 + 1];
+    struct slice queue;
+
+    if (api->routes != NULL && task.len < sizeof(name)) {
+        memcpy(name, task.ptr, task.len);
+        name[task.len] = '\0';
+        json_object_object_foreach(api->routes, glob, route)
+        {
+            queue = json_get_str(route, "queue");
+            if (queue.ptr != NULL && fnmatch(glob, name, 0) == 0)
+                return queue;
+        }
+    }
+    return text(api->config->task_default_queue);
+}
+
+enum status
+submission_encode(const struct submission *s, struct slice queue,
+                  struct slice id, char **message, size_t *len,
+                  struct error *err)
+{
+    struct task_new t = TASK_NEW_INIT;
+    struct message *m = NULL;
+    struct buf out;
+    enum status st;
+
+    pthread_once(&producer_once, make_producer);
+    t.id = id;
+    t.name = s->task;
+    t.args = s->args;
+    t.kwargs = s->kwargs;
+    t.origin = text(producer.origin);
+    t.reply_to = text(producer.reply_to);
+    t.has_eta = s->has_eta;
+    t.eta_us = s->eta_us;
+    t.has_expires = s->has_expires;
+    t.expires_us = s->expires_us;
+    t.priority = s->priority;
+    t.exchange = text("");
+    t.routing_key = queue;
+    st = task_encode(&t, &m, err);
+    if (st != ST_OK)
+        return st;
+    buf_init(&out, MESSAGE_MAX);
+    envelope_encode(m, &out);
+    message_free(m);
+    return buf_take(&out, message, len);
+}
+
+static void
+fill_row(const struct submission *s, struct records_new *n)
+{
+    n->name = s->name;
+    n->description = s->description;
+    n->task = s->task;
+    n->model = s->model;
+    if (s->has_eta && s->eta_us > clock_unix_us() + HOLD_US)
+        n->due_us = s->eta_us;
+}
+
+/* The JSON text of v for the row; dflt if there is none. */
+static struct slice
+json_column(struct json_object *v, const char *dflt, struct buf *b)
+{
+    if (v == NULL)
+        return text(dflt);
+    json_add(b, v);
+    return (struct slice){b->data, b->len};
+}
+
+enum status
+submission_commit(struct api *api, const struct submission *s,
+                  char id[ID_LEN + 1], struct hub_rows **row)
+{
+    struct records_new n = {.due_us = 0};
+    struct buf args, kwargs;
+    char *message = NULL;
+    enum status st;
+
+    buf_init(&args, MESSAGE_MAX);
+    buf_init(&kwargs, MESSAGE_MAX);
+    id_new(id);
+    fill_row(s, &n);
+    n.id = text(id);
+    n.queue = s->queue.ptr != NULL ? s->queue : submission_queue(api, s->task);
+    n.args = json_column(s->args, "[]", &args);
+    n.kwargs = json_column(s->kwargs, "{}", &kwargs);
+    st = args.failed || kwargs.failed ? ST_NOMEM : ST_OK;
+    if (st == ST_OK)
+        st =
+            submission_encode(s, n.queue, n.id, &message, &n.message.len, NULL);
+    if (st == ST_OK) {
+        n.message.ptr = message;
+        st = hub_submit(api->hub, &n, &message, row);
+    }
+    free(message);
+    buf_fini(&args);
+    buf_fini(&kwargs);
+    return st;
+}
+
+void
+submission_refused(struct response *rs, enum status st)
+{
+    switch (st) {
+    case ST_NOTFOUND:
+        response_error(rs, 404, "Task not found");
+        return;
+    case ST_DENIED:
+        response_error(rs, 409, "The task is running or done");
+        return;
+    case ST_TOOBIG:
+        response_error(rs, 413, "Request body too large");
+        return;
+    case ST_BUSY:
+        response_busy(rs, "Too many requests are waiting");
+        return;
+    case ST_TIMEOUT:
+    case ST_LOST:
+    case ST_AGAIN:
+        response_busy(rs, "The database is not available");
+        return;
+    default:
+        log_error("request failed", "error=%s", status_text(st));
+        response_error(rs, 500, "Internal Server Error");
+    }
+}

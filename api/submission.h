@@ -1,0 +1,39 @@
+#ifndef API_SUBMISSION_H
+#define API_SUBMISSION_H
+
+#include "api/exchange.h"
+#include "base/id.h"
+
+/* A task to be sent: its row, and its message in kombu's envelope. */
+struct submission {
+    struct slice name, description;    /* the user's words */
+    struct slice task, queue;          /* queue.ptr NULL: by task_routes */
+    struct slice model;                /* ptr NULL: none */
+    struct json_object *args, *kwargs; /* borrowed; NULL: [] and {} */
+    bool has_eta, has_expires;
+    int64_t eta_us, expires_us;
+    int priority; /* -1: none */
+};
+
+#define SUBMISSION_INIT \
+    {                   \
+        .priority = -1  \
+    }
+
+/* The queue of a task that names none. */
+struct slice submission_queue(const struct api *api, struct slice task);
+
+/* The message of task id; malloc'd, *len bytes. */
+enum status submission_encode(const struct submission *s, struct slice queue,
+                              struct slice id, char **message, size_t *len,
+                              struct error *err);
+
+/* Commits a new task with its message; id gets its Celery id; row as for
+ * hub_submit(). */
+enum status submission_commit(struct api *api, const struct submission *s,
+                              char id[ID_LEN + 1], struct hub_rows **row);
+
+/* Answers a failed call to the hub. */
+void submission_refused(struct response *rs, enum status st);
+
+#endif
