@@ -22,6 +22,7 @@ DIRS    := base protocol store store/redis store/pg worker worker/llm api cli
 obj      = $(patsubst %.c,$(B)/%.o,$(1))
 LIBSRC  := $(filter-out cli/main.c,$(wildcard $(DIRS:%=%/*.c)))
 LIB     := $(B)/lib$(NAME).a
+MIGRATIONS := $(sort $(wildcard store/pg/migrations/*.sql))
 SUPPORT := $(wildcard tests/support/*.c)
 UNIT    := $(patsubst %.c,$(B)/%,$(wildcard $(DIRS:%=tests/unit/%/test_*.c)))
 CONTRACT := $(patsubst %.c,$(B)/%,$(wildcard tests/contract/test_*.c))
@@ -71,7 +72,18 @@ $(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(LIB): $(call obj,$(LIBSRC))
+# The migrations as byte arrays: a string literal that long is not portable.
+$(B)/migrations.c: $(MIGRATIONS)
+	@mkdir -p $(@D)
+	@{ echo '#include "store/pg/migrations.h"'; n=0; table=; \
+	  for f in $^; do n=$$((n + 1)); echo "static const unsigned char sql_$$n[] = {"; \
+	    od -An -v -tu1 $$f | sed 's/[0-9][0-9]*/&,/g'; echo '};'; \
+	    table="$$table{\"$${f##*/}\", sql_$$n, sizeof(sql_$$n)}, "; done; \
+	  echo "const struct migration migrations[] = {$$table{0}};"; } > $@
+$(B)/migrations.o: $(B)/migrations.c
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(LIB): $(call obj,$(LIBSRC)) $(B)/migrations.o
 	@rm -f $@
 	$(AR) rcs $@ $^
 

@@ -1,0 +1,584 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The queues of calls, and how they become batches.
+ *
+ * A call waits in the queue of its kind until the turn ends and its lane's
+ * connection has room: at most two batches are under way on one, so that under
+ * load the queues grow while the server works, and with them the batches (group
+ * commit).  A batch whose connection is lost goes back to the head of its queue
+ * as it was; every statement can stand to be run twice.  A batch that the
+ * server refuses is cut in halves until the call at fault is alone. */
+#include "store/pg/records.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/backoff.h"
+#include "base/clock.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "base/turn.h"
+#include "store/pg/answers.h"
+#include "store/pg/internal.h"
+
+enum {
+    MAX_CONNECTIONS = 16,
+    MAX_CALLS = 50000,                 /* waiting or under way */
+    MAX_BYTES = 256 * 1024 * 1024,     /* of them */
+    MAX_BATCH_BYTES = 8 * 1024 * 1024, /* a larger call travels alone */
+    MAX_BATCH = 1000,
+    WORK_TIMEOUT_MS = 30000 /* statement_timeout where nobody waits for us */
+};
+
+/* A connection and the lanes that use it. */
+struct line {
+    struct records *records;
+    struct client *client;
+    unsigned lanes;   /* a bit for each */
+    uv_timer_t pause; /* active: after an error that will pass */
+    struct backoff backoff;
+};
+
+struct records {
+    uv_loop_t *loop;
+    int64_t lease_ms, max_attempts;
+    uint64_t timeout_us;
+    struct list queues[PG_KINDS];
+    struct list refused; /* to be told at the end of the turn */
+    struct list timed;   /* calls with a deadline, in its order */
+    size_t calls, bytes;
+    uint64_t next_no;
+    int64_t cursor;
+    struct turn turn;
+    uv_timer_t deadline, flush;
+    struct line lines[MAX_CONNECTIONS];
+    size_t line_count;
+    size_t handles; /* not closed yet */
+    bool closing, flushed;
+    void (*closed)(void *arg);
+    void *closed_arg;
+};
+
+/* ---- the life of a call ---- */
+
+static void
+count(struct records *r, const struct op *op, int by)
+{
+    r->calls += (size_t)by;
+    r->bytes += by > 0 ? op->bytes : -op->bytes;
+}
+
+static void
+end_op(struct records *r, struct op *op, enum status st)
+{
+    bool told = op->told;
+
+    op->told = true;
+    list_del(&op->node);
+    list_del(&op->timed);
+    count(r, op, -1);
+    if (!told)
+        op_fail(op, st);
+    op_free(op);
+}
+
+static void
+tell_refused(struct records *r)
+{
+    struct list now;
+    struct list *n;
+
+    /* What a callback asks for is refused in the next turn. */
+    if (list_empty(&r->refused))
+        return;
+    now = r->refused;
+    now.next->prev = now.prev->next = &now;
+    list_init(&r->refused);
+    while ((n = list_pop(&now)) != NULL) {
+        struct op *op = list_entry(n, struct op, node);
+
+        end_op(r, op, op->refused);
+    }
+}
+
+static void set_deadline(struct records *r);
+
+static void
+on_deadline(uv_timer_t *t)
+{
+    struct records *r = t->data;
+    uint64_t now = clock_mono_us();
+
+    while (!list_empty(&r->timed)) {
+        struct op *op = list_entry(r->timed.next, struct op, timed);
+
+        if (op->deadline_us > now)
+            break;
+        list_del(&op->timed);
+        if (!op->sent) {
+            end_op(r, op, ST_TIMEOUT);
+            continue;
+        }
+        op->told = true; /* its batch frees it */
+        op_fail(op, ST_TIMEOUT);
+    }
+    set_deadline(r);
+}
+
+static void
+set_deadline(struct records *r)
+{
+    uint64_t now = clock_mono_us(), at;
+
+    if (list_empty(&r->timed) || uv_is_active((uv_handle_t *)&r->deadline))
+        return;
+    at = list_entry(r->timed.next, struct op, timed)->deadline_us;
+    uv_timer_start(&r->deadline, on_deadline,
+                   at > now ? (at - now) / 1000 + 1 : 0, 0);
+}
+
+/* ---- batches ---- */
+
+static void
+requeue(struct records *r, struct batch *b, unsigned most)
+{
+    for (size_t i = b->n; i-- > 0;) {
+        struct op *op = b->ops[i];
+
+        op->sent = false;
+        if (op->told) {
+            end_op(r, op, ST_OK);
+            continue;
+        }
+        op->most = most;
+        list_add_head(&r->queues[op->kind], &op->node);
+    }
+}
+
+static void
+on_pause_end(uv_timer_t *t)
+{
+    struct line *line = t->data;
+
+    turn_ask(&line->records->turn);
+}
+
+static void
+pause_line(struct line *line)
+{
+    uv_timer_start(&line->pause, on_pause_end, backoff_next_ms(&line->backoff),
+                   0);
+}
+
+/* One that failed alone. */
+static void
+fail_alone(struct line *line, struct batch *b, const struct client_answer *a)
+{
+    struct records *r = line->records;
+    const struct statement *s = statement_get(b->call.kind);
+
+    if (a->status == ST_TIMEOUT && !s->timed) {
+        requeue(r, b, 1);
+        pause_line(line);
+        return;
+    }
+    if (a->status == ST_INVALID)
+        log_error("database refused a statement", "statement=%s error=%s",
+                  s->name != NULL ? s->name : "read", a->why);
+    end_op(r, b->ops[0], a->status);
+}
+
+static void
+fail_batch(struct line *line, struct batch *b, const struct client_answer *a)
+{
+    struct records *r = line->records;
+
+    switch (a->status) {
+    case ST_LOST:
+        /* Whether it was carried out is not known. */
+        for (size_t i = 0; i < b->n && b->call.kind == PG_SUBMIT; i++)
+            b->ops[i]->kind = PG_SUBMIT_AGAIN;
+        requeue(r, b, 0);
+        break;
+    case ST_AGAIN:
+        log_warning("database asks to try again", "error=%s", a->why);
+        requeue(r, b, 0);
+        pause_line(line);
+        break;
+    default:
+        if (b->n > 1)
+            requeue(r, b, (unsigned)b->n / 2);
+        else
+            fail_alone(line, b, a);
+    }
+}
+
+static void
+on_done(struct client_call *call, const struct client_answer *a)
+{
+    struct batch *b = list_entry(call, struct batch, call);
+    struct line *line = b->owner;
+    struct records *r = line->records;
+
+    if (a->status == ST_OK) {
+        backoff_reset(&line->backoff);
+        answers_give(b, a->rows, &r->cursor);
+        requeue(r, b, 0); /* what is told ends there */
+    } else {
+        fail_batch(line, b, a);
+    }
+    batch_free(b);
+    turn_ask(&r->turn);
+}
+
+/* Of two calls for one id the second waits for the next batch. */
+static size_t
+sort_by_id(struct records *r, struct op **ops, size_t n)
+{
+    struct op *again[MAX_BATCH];
+    size_t kept = 1, left = 0;
+
+    qsort(ops, n, sizeof(*ops), op_compare_ids);
+    for (size_t i = 1; i < n; i++) {
+        const struct op_value *last = ops[kept - 1]->v, *v = ops[i]->v;
+
+        if (last->n == v->n && memcmp(last->ptr, v->ptr, (size_t)v->n) == 0)
+            again[left++] = ops[i];
+        else
+            ops[kept++] = ops[i];
+    }
+    while (left > 0) {
+        struct op *op = again[--left];
+
+        list_add_head(&r->queues[op->kind], &op->node);
+    }
+    return kept;
+}
+
+/* Takes the next batch of a kind off its queue. */
+static size_t
+take_ops(struct records *r, enum pg_kind kind, struct op **ops)
+{
+    const struct statement *s = statement_get(kind);
+    struct list *q = &r->queues[kind];
+    unsigned most = list_entry(q->next, struct op, node)->most;
+    size_t n = 0, bytes = 0, limit = s->max_calls;
+
+    if (most > 0 && most < limit)
+        limit = most;
+    while (n < limit && !list_empty(q)) {
+        struct op *op = list_entry(q->next, struct op, node);
+
+        if (op->most != most || (n > 0 && bytes + op->bytes > MAX_BATCH_BYTES))
+            break;
+        list_del(&op->node);
+        bytes += op->bytes;
+        ops[n++] = op;
+    }
+    return s->keyed && n > 1 ? sort_by_id(r, ops, n) : n;
+}
+
+static void
+send_batch(struct line *line, enum pg_kind kind)
+{
+    struct records *r = line->records;
+    struct op *ops[MAX_BATCH];
+    size_t n = take_ops(r, kind, ops);
+    struct batch *b = batch_new(ops, n);
+    char *memory = NULL;
+
+    if (b == NULL || batch_encode(b, &memory) != ST_OK) {
+        for (size_t i = 0; i < n; i++)
+            end_op(r, ops[i], ST_NOMEM);
+        batch_free(b);
+        return;
+    }
+    b->owner = line;
+    b->call.done = on_done;
+    for (size_t i = 0; i < n; i++)
+        ops[i]->sent = true;
+    client_send(line->client, &b->call);
+    free(memory);
+}
+
+/* The kind whose oldest call has waited longest; PG_KINDS: none waits. */
+static enum pg_kind
+next_kind(const struct records *r, unsigned lanes)
+{
+    enum pg_kind best = PG_KINDS;
+    uint64_t oldest = UINT64_MAX;
+
+    for (enum pg_kind k = 0; k < PG_KINDS; k++) {
+        const struct list *q = &r->queues[k];
+        uint64_t no;
+
+        if (list_empty(q) || !(lanes & 1u << statement_get(k)->lane))
+            continue;
+        no = list_entry(q->next, struct op, node)->no;
+        if (no < oldest) {
+            oldest = no;
+            best = k;
+        }
+    }
+    return best;
+}
+
+static void close_all(struct records *r);
+
+static void
+on_turn(void *arg)
+{
+    struct records *r = arg;
+
+    tell_refused(r);
+    for (size_t i = 0; i < r->line_count; i++) {
+        struct line *line = &r->lines[i];
+        enum pg_kind kind;
+
+        while (!uv_is_active((uv_handle_t *)&line->pause) &&
+               (kind = next_kind(r, line->lanes)) != PG_KINDS &&
+               client_ready(line->client))
+            send_batch(line, kind);
+    }
+    set_deadline(r);
+    if (r->closing && (r->calls == 0 || r->flushed))
+        close_all(r);
+}
+
+static void
+on_ready(void *arg)
+{
+    struct line *line = arg;
+
+    turn_ask(&line->records->turn);
+}
+
+/* ---- closing ---- */
+
+static void
+on_part_closed(void *arg)
+{
+    struct records *r = arg;
+
+    if (--r->handles > 0)
+        return;
+    /* What callbacks still ask for is refused; one that never stops asking is
+     * left alone. */
+    for (int i = 0; i < 10 && !list_empty(&r->refused); i++)
+        tell_refused(r);
+    r->closed(r->closed_arg);
+    free(r);
+}
+
+static void
+on_timer_closed(uv_handle_t *h)
+{
+    struct line *line = h->data;
+
+    on_part_closed(line->records);
+}
+
+static void
+on_own_timer_closed(uv_handle_t *h)
+{
+    on_part_closed(h->data);
+}
+
+static void
+close_all(struct records *r)
+{
+    struct list *n;
+
+    r->flushed = true;
+    turn_close(&r->turn, on_part_closed);
+    uv_close((uv_handle_t *)&r->deadline, on_own_timer_closed);
+    uv_close((uv_handle_t *)&r->flush, on_own_timer_closed);
+    for (size_t i = 0; i < r->line_count; i++) {
+        client_close(r->lines[i].client, on_part_closed, r);
+        uv_close((uv_handle_t *)&r->lines[i].pause, on_timer_closed);
+    }
+    for (enum pg_kind k = 0; k < PG_KINDS; k++)
+        while ((n = list_pop(&r->queues[k])) != NULL)
+            end_op(r, list_entry(n, struct op, node), ST_LOST);
+}
+
+static void
+on_flush_end(uv_timer_t *t)
+{
+    struct records *r = t->data;
+
+    r->flushed = true;
+    turn_ask(&r->turn);
+}
+
+void
+records_close(struct records *r, uint32_t flush_ms, void (*closed)(void *arg),
+              void *arg)
+{
+    r->closing = true;
+    r->closed = closed;
+    r->closed_arg = arg;
+    uv_timer_start(&r->flush, on_flush_end, flush_ms, 0);
+    turn_ask(&r->turn);
+}
+
+/* ---- opening ---- */
+
+static void
+free_early(struct records *r)
+{
+    /* Nothing has been connected and no handle is active: the clients and the
+     * handles close as after use. */
+    r->closing = r->flushed = true;
+    close_all(r);
+}
+
+static void
+ignore_closed(void *arg)
+{
+    (void)arg;
+}
+
+/* With few connections lanes share them: see enum lane. */
+static unsigned
+lanes_of(size_t i, size_t n)
+{
+    if (n == 1)
+        return 1u << LANE_WORK | 1u << LANE_SUBMIT | 1u << LANE_READ;
+    if (n == 2)
+        return i == 0 ? 1u << LANE_WORK | 1u << LANE_SUBMIT : 1u << LANE_READ;
+    return i == 0 ? 1u << LANE_WORK : 1u << (i == 1 ? LANE_SUBMIT : LANE_READ);
+}
+
+static enum status
+open_line(struct records *r, const struct config *config, size_t n,
+          struct error *err)
+{
+    size_t i = r->line_count;
+    struct line *line = &r->lines[i];
+    bool reads = lanes_of(i, n) & 1u << LANE_READ;
+    struct client_opts opts = {
+        .loop = r->loop,
+        .url = config->database_url,
+        .statement_timeout_ms =
+            reads && n > 1 ? (uint32_t)(r->timeout_us / 1000) : WORK_TIMEOUT_MS,
+        .generic_plans = !reads,
+        .ready = on_ready,
+        .arg = line,
+    };
+    enum status st = client_open(&line->client, &opts, err);
+
+    if (st != ST_OK)
+        return st;
+    line->records = r;
+    line->lanes = lanes_of(i, n);
+    line->backoff = (struct backoff){.base_ms = 50, .cap_ms = 1000};
+    uv_timer_init(r->loop, &line->pause);
+    line->pause.data = line;
+    r->line_count++;
+    r->handles += 2;
+    return ST_OK;
+}
+
+enum status
+records_open(struct records **out, uv_loop_t *loop, const struct config *config,
+             struct error *err)
+{
+    struct records *r = calloc(1, sizeof(*r));
+    int64_t n = config->database_connections;
+    enum status st = ST_OK;
+
+    if (r == NULL)
+        return error_set(err, ST_NOMEM, "database: no memory");
+    r->loop = loop;
+    r->lease_ms = (int64_t)(config->worker_lease * 1000);
+    r->max_attempts = config->worker_max_attempts;
+    r->timeout_us = (uint64_t)(config->database_timeout * 1e6);
+    for (enum pg_kind k = 0; k < PG_KINDS; k++)
+        list_init(&r->queues[k]);
+    list_init(&r->refused);
+    list_init(&r->timed);
+    id_random(&r->next_no, sizeof(r->next_no));
+    r->next_no >>= 2; /* a bigint, with room to count */
+    turn_init(&r->turn, loop, on_turn, r);
+    uv_timer_init(loop, &r->deadline);
+    uv_timer_init(loop, &r->flush);
+    r->deadline.data = r->flush.data = r;
+    r->handles = 3;
+    r->closed = ignore_closed;
+    n = n < 1 ? 1 : n > MAX_CONNECTIONS ? MAX_CONNECTIONS : n;
+    while (st == ST_OK && r->line_count < (size_t)n)
+        st = open_line(r, config, (size_t)n, err);
+    if (st != ST_OK) {
+        free_early(r);
+        return st;
+    }
+    (void)client_ready(r->lines[0].client); /* connect now, not when needed */
+    *out = r;
+    return ST_OK;
+}
+
+bool
+records_up(const struct records *r)
+{
+    return client_up(r->lines[0].client);
+}
+
+size_t
+records_backlog(const struct records *r)
+{
+    return r->calls;
+}
+
+/* ---- for the calls ---- */
+
+void
+records_ask(struct records *r, enum pg_kind kind, const struct op_value *v,
+            union op_fn fn, void *arg)
+{
+    struct op *op = op_new(kind, v);
+
+    if (op == NULL) {
+        log_critical("out of memory", NULL);
+        abort(); /* not even the caller can be told */
+    }
+    op->fn = fn;
+    op->arg = arg;
+    op->no = r->next_no++;
+    if (op->refused == ST_OK && r->closing)
+        op->refused = ST_LOST;
+    if (op->refused == ST_OK &&
+        (r->calls >= MAX_CALLS || r->bytes + op->bytes > MAX_BYTES))
+        op->refused = ST_BUSY;
+    count(r, op, 1);
+    list_add_tail(op->refused == ST_OK ? &r->queues[kind] : &r->refused,
+                  &op->node);
+    if (op->refused == ST_OK && statement_get(kind)->timed) {
+        op->deadline_us = clock_mono_us() + r->timeout_us;
+        list_add_tail(&r->timed, &op->timed);
+    }
+    turn_ask(&r->turn);
+}
+
+int64_t
+records_lease_ms(const struct records *r)
+{
+    return r->lease_ms;
+}
+
+int64_t
+records_max_attempts(const struct records *r)
+{
+    return r->max_attempts;
+}
+
+int64_t
+records_cursor(const struct records *r)
+{
+    return r->cursor;
+}
+
+uint64_t
+records_next_no(struct records *r)
+{
+    return r->next_no++;
+}
