@@ -286,9 +286,8 @@ llm_models_read(struct llm_models *m, const char *path, int64_t allowance,
     st = json_parse((struct slice){text.data, text.len}, LLM_JSON_DEPTH,
                     &m->doc, &why);
     if (st != ST_OK) {
-        error_set(err, ST_INVALID, "llm_models_file: %.100s: %.100s", path,
+        st = error_set(err, ST_INVALID, "llm_models_file: %.100s: %.100s", path,
                   why.text);
-        st = ST_INVALID;
         goto out;
     }
     st = check_members(&p, m->doc, known, err);
