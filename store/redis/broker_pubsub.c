@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The second connection: messages of fanout exchanges (celery-wire.md 3.8), and
+ * word from Redis that a list which was empty has changed. */
+#include "store/redis/broker.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "protocol/envelope.h"
+
+static const char invalidate[] = "__redis__:invalidate";
+
+static bool
+is(const struct redisReply *r, const char *text)
+{
+    struct slice s = redis_str(r);
+
+    return s.len == strlen(text) && memcmp(s.ptr, text, s.len) == 0;
+}
+
+static struct subscription *
+find_pattern(struct broker_redis *b, const struct redisReply *pattern)
+{
+    list_for_each (n, &b->subscriptions) {
+        struct subscription *s = list_entry(n, struct subscription, node);
+        if (is(pattern, s->pattern))
+            return s;
+    }
+    return NULL;
+}
+
+static void
+on_pmessage(struct broker_redis *b, const struct redisReply *pattern,
+            const struct redisReply *payload)
+{
+    struct subscription *s = find_pattern(b, pattern);
+    struct message *m = NULL;
+    struct error err;
+
+    if (s == NULL || b->closing)
+        return;
+    if (envelope_decode(redis_str(payload), &m, &err) != ST_OK) {
+        log_warning("a fanout message does not decode", "exchange=%s reason=%s",
+                    s->exchange, err.text);
+        return;
+    }
+    b->ev.fanout(b->arg, slice_of(s->exchange), m);
+}
+
+static void
+on_push(void *arg, const struct redisReply *r)
+{
+    struct broker_redis *b = arg;
+
+    if (r->type == REDIS_REPLY_ERROR)
+        log_warning("redis refuses a subscription", "reason=%s", r->str);
+    if (r->type != REDIS_REPLY_ARRAY || r->elements < 3)
+        return;
+    if (is(r->element[0], "message") && is(r->element[1], invalidate))
+        redis_take_wake(b);
+    else if (is(r->element[0], "pmessage") && r->elements == 4)
+        on_pmessage(b, r->element[1], r->element[3]);
+    else if (is(r->element[0], "subscribe") && is(r->element[1], invalidate)) {
+        b->invalidations = true;
+        if (b->ready)
+            redis_take_track(b);
+    }
+}
+
+static void
+on_up(void *arg)
+{
+    struct broker_redis *b = arg;
+
+    if (b->instance != NULL)
+        (void)redis_subscribe(b->pubsub, "SUBSCRIBE", slice_of(invalidate));
+    list_for_each (n, &b->subscriptions) {
+        struct subscription *s = list_entry(n, struct subscription, node);
+        (void)redis_subscribe(b->pubsub, "PSUBSCRIBE", slice_of(s->pattern));
+    }
+}
+
+static void
+on_down(void *arg, const struct error *why)
+{
+    struct broker_redis *b = arg;
+
+    (void)why;
+    b->invalidations = false;
+    b->tracking = TRACK_OFF;
+    if (b->pause == PAUSE_IDLE || b->pause == PAUSE_REARM)
+        redis_take_wake(b); /* and poll from then on */
+}
+
+enum status
+redis_pubsub_open(struct broker_redis *b, struct error *err)
+{
+    static const struct redis_events events = {
+        .up = on_up, .down = on_down, .push = on_push};
+    struct redis_opts opts = {.url = b->url, .name = "pubsub", .pubsub = true};
+    enum status st = redis_open(&b->pubsub, b->loop, &opts, &events, b, err);
+
+    if (st == ST_OK)
+        b->handles++;
+    return st;
+}
+
+char *
+redis_fanout_channel(const struct broker_redis *b, struct slice exchange,
+                     const char *routing_key)
+{
+    struct buf name;
+    char *channel = NULL;
+
+    buf_init(&name, 64 * 1024);
+    buf_addf(&name, "%s%s", b->lay.prefix, b->lay.fanout_prefix);
+    buf_add(&name, exchange);
+    if (routing_key != NULL && *routing_key != '\0' && b->lay.fanout_patterns)
+        buf_addf(&name, "/%s", routing_key);
+    return buf_take(&name, &channel, NULL) == ST_OK ? channel : NULL;
+}
+
+/* Redis reads these characters of a node's or exchange's name as a pattern. */
+static char *
+escape(const char *text)
+{
+    struct buf out;
+    char *pattern = NULL;
+
+    buf_init(&out, 128 * 1024);
+    for (const char *p = text; *p != '\0'; p++) {
+        if (strchr("*?[]\\^", *p) != NULL)
+            buf_add(&out, (struct slice){"\\", 1});
+        buf_add(&out, (struct slice){p, 1});
+    }
+    return buf_take(&out, &pattern, NULL) == ST_OK ? pattern : NULL;
+}
+
+static void
+subscription_free(struct subscription *s)
+{
+    if (s == NULL)
+        return;
+    list_del(&s->node);
+    free(s->exchange);
+    free(s->pattern);
+    free(s->queue);
+    free(s);
+}
+
+static struct subscription *
+subscription_new(const struct broker_redis *b, struct slice exchange,
+                 struct slice queue)
+{
+    struct subscription *s = calloc(1, sizeof *s);
+    char *channel = redis_fanout_channel(b, exchange, NULL);
+
+    if (s != NULL) {
+        list_init(&s->node);
+        s->exchange = strndup(exchange.ptr, exchange.len);
+        s->queue = strndup(queue.ptr == NULL ? "" : queue.ptr, queue.len);
+        s->pattern = channel == NULL ? NULL : escape(channel);
+        if (s->exchange == NULL || s->queue == NULL || s->pattern == NULL) {
+            subscription_free(s);
+            s = NULL;
+        }
+    }
+    free(channel);
+    return s;
+}
+
+/* kombu's mark of the node's own queue: ["", "", queue]. */
+static void
+send_binding(struct broker_redis *b, const struct subscription *s,
+             const char *verb)
+{
+    char *key =
+        redis_layout_key(&b->lay, "_kombu.binding.", slice_of(s->exchange));
+    struct redis_cmd cmd;
+    struct buf member;
+
+    if (key == NULL || *s->queue == '\0') {
+        free(key);
+        return;
+    }
+    buf_init(&member, 64 * 1024);
+    buf_addf(&member, "%s%s%s", b->lay.sep, b->lay.sep, s->queue);
+    redis_cmd_init(&cmd, verb);
+    redis_cmd_str(&cmd, key);
+    redis_cmd_add(&cmd, (struct slice){member.data, member.len});
+    (void)redis_send(calls_client(b->calls), &cmd, NULL, NULL);
+    buf_fini(&member);
+    free(key);
+}
+
+void
+redis_bind_subscriptions(struct broker_redis *b, bool remove)
+{
+    list_for_each (n, &b->subscriptions)
+        send_binding(b, list_entry(n, struct subscription, node),
+                     remove ? "SREM" : "SADD");
+}
+
+enum status
+redis_broker_subscribe(struct broker *base, struct slice exchange,
+                       struct slice queue, struct error *err)
+{
+    struct broker_redis *b = (struct broker_redis *)base;
+    struct subscription *s;
+    enum status st;
+
+    if (b->pubsub == NULL) {
+        st = redis_pubsub_open(b, err);
+        if (st != ST_OK)
+            return st;
+    }
+    s = subscription_new(b, exchange, queue);
+    if (s == NULL)
+        return error_set(err, ST_NOMEM, "no memory for a subscription");
+    list_add_tail(&b->subscriptions, &s->node);
+    send_binding(b, s, "SADD");
+    (void)redis_subscribe(b->pubsub, "PSUBSCRIBE", slice_of(s->pattern));
+    return ST_OK;
+}
+
+void
+redis_subscriptions_free(struct broker_redis *b)
+{
+    list_for_each_safe (n, &b->subscriptions)
+        subscription_free(list_entry(n, struct subscription, node));
+}

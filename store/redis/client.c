@@ -1,0 +1,571 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One connection to Redis: a FIFO of commands under way over base/stream, with
+ * hiredis' reader as the decoder.  Its own sockets block, so they are unused;
+ * its encoder takes arrays of pointers and an int length, ours takes slices. */
+#include "store/redis/client.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/backoff.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "store/redis/address.h"
+
+enum {
+    FEED_MAX = 16 * 1024,  /* more at once makes hiredis' buffer shift slow */
+    PING_IDLE_MS = 25000,  /* redis-py's health_check_interval in kombu */
+    PING_PUBSUB_MS = 5000, /* where silence is normal and must not be loss */
+    RETRY_MIN_MS = 50,
+    RETRY_MAX_MS = 1000,
+    PENDING_MAX = 1 << 20,
+};
+
+struct pending {
+    redis_fn *fn;
+    void *arg;
+    uint64_t sent_us;
+};
+
+enum phase { PHASE_WAIT, PHASE_CONNECT, PHASE_LOGIN, PHASE_UP, PHASE_CLOSED };
+
+struct redis {
+    uv_loop_t *loop;
+    struct redis_events ev;
+    void *arg;
+    struct redis_address addr;
+    char name[64];
+    uint64_t timeout_us;
+    int64_t max_retries;
+    bool scripts, pubsub;
+
+    enum phase phase;
+    unsigned generation; /* changes with each connection: stale loops stop */
+    struct stream *stream;
+    redisReader *reader;
+    struct pending *ring; /* FIFO: cap is a power of two */
+    size_t head, count, cap;
+    uint64_t heard_us, ping_us; /* ping_us: a pubsub PING is out since; or 0 */
+    unsigned strikes;           /* ticks in a row with an overdue answer */
+    int64_t client_id;
+    struct error login_err;
+
+    struct backoff backoff;
+    int64_t failures; /* in a row */
+    bool told;        /* the owner knows of this outage */
+
+    uv_timer_t retry, tick;
+    unsigned handles;
+    void (*closed)(void *arg);
+    void *closed_arg;
+};
+
+/* ---- the FIFO ---- */
+
+static enum status
+ring_grow(struct redis *c)
+{
+    size_t cap = c->cap == 0 ? 64 : c->cap * 2;
+    struct pending *ring;
+
+    if (cap > PENDING_MAX)
+        return ST_BUSY;
+    ring = malloc(cap * sizeof *ring);
+    if (ring == NULL)
+        return ST_NOMEM;
+    for (size_t i = 0; i < c->count; i++)
+        ring[i] = c->ring[(c->head + i) & (c->cap - 1)];
+    free(c->ring);
+    c->ring = ring;
+    c->cap = cap;
+    c->head = 0;
+    return ST_OK;
+}
+
+static enum status
+ring_push(struct redis *c, redis_fn *fn, void *arg)
+{
+    enum status st = c->count == c->cap ? ring_grow(c) : ST_OK;
+
+    if (st != ST_OK)
+        return st;
+    c->ring[(c->head + c->count) & (c->cap - 1)] =
+        (struct pending){fn, arg, clock_mono_us()};
+    c->count++;
+    return ST_OK;
+}
+
+static struct pending
+ring_pop(struct redis *c)
+{
+    struct pending p = c->ring[c->head];
+
+    c->head = (c->head + 1) & (c->cap - 1);
+    c->count--;
+    return p;
+}
+
+/* ---- losing and gaining the connection ---- */
+
+static void
+tell_down(struct redis *c, const struct error *why)
+{
+    if (c->told)
+        return;
+    c->told = true;
+    log_warning("redis connection lost", "name=%s reason=%s", c->name,
+                why->text);
+    c->ev.down(c->arg, why);
+}
+
+static void schedule(struct redis *c, const struct error *why);
+
+static void
+drop(struct redis *c, const struct error *why)
+{
+    unsigned generation = ++c->generation;
+    size_t n = c->count;
+
+    c->phase = PHASE_WAIT;
+    stream_close(c->stream);
+    c->stream = NULL;
+    c->ping_us = 0;
+    c->strikes = 0;
+    uv_timer_stop(&c->tick);
+    if (c->reader != NULL)
+        redisReaderFree(c->reader);
+    c->reader = NULL;
+    /* Nothing can be sent in PHASE_WAIT, so the count only falls. */
+    while (n-- > 0 && c->generation == generation) {
+        struct pending p = ring_pop(c);
+        if (p.fn != NULL)
+            p.fn(p.arg, NULL, why);
+    }
+    if (c->generation == generation)
+        tell_down(c, why);
+    if (c->generation == generation)
+        schedule(c, why);
+}
+
+static void
+on_stream_lost(void *arg, const struct error *why)
+{
+    struct redis *c = arg;
+
+    c->stream = NULL; /* frees itself */
+    drop(c, why);
+}
+
+static enum status
+transmit(struct redis *c, struct slice wire, redis_fn *fn, void *arg)
+{
+    enum status st = ring_push(c, fn, arg);
+
+    if (st == ST_OK)
+        stream_write(c->stream, wire);
+    return st;
+}
+
+/* Our own commands, which are small; without memory the login fails. */
+static void
+send_words(struct redis *c, const char *const *words, size_t n, redis_fn *fn)
+{
+    struct redis_cmd cmd;
+    struct slice wire;
+    enum status st;
+
+    redis_cmd_init(&cmd, words[0]);
+    for (size_t i = 1; i < n; i++)
+        redis_cmd_str(&cmd, words[i]);
+    st = redis_cmd_wire(&cmd, &wire);
+    if (st == ST_OK)
+        st = transmit(c, wire, fn, c);
+    if (st != ST_OK)
+        error_set(&c->login_err, st, "no memory to log in");
+    redis_cmd_fini(&cmd);
+}
+
+static void
+load_scripts(struct redis *c, redis_fn *fn)
+{
+    for (int s = 0; s < SCRIPT_COUNT; s++)
+        send_words(c, (const char *[]){"SCRIPT", "LOAD", redis_script_text(s)},
+                   3, fn);
+}
+
+/* ---- login ---- */
+
+static void
+on_optional(void *arg, const struct redisReply *r, const struct error *why)
+{
+    (void)arg;
+    (void)r;
+    (void)why;
+}
+
+static void
+on_client_id(void *arg, const struct redisReply *r, const struct error *why)
+{
+    struct redis *c = arg;
+
+    (void)why;
+    if (r != NULL && r->type == REDIS_REPLY_INTEGER)
+        c->client_id = r->integer;
+}
+
+static void
+on_login(void *arg, const struct redisReply *r, const struct error *why)
+{
+    struct redis *c = arg;
+    struct error err;
+
+    (void)why;
+    if (r != NULL && c->login_err.code == ST_OK &&
+        redis_status(r, &err) != ST_OK)
+        c->login_err = err;
+}
+
+static void
+on_logged_in(void *arg, const struct redisReply *r, const struct error *why)
+{
+    struct redis *c = arg;
+    struct error err;
+
+    on_login(arg, r, why);
+    if (r == NULL)
+        return;
+    if (c->login_err.code != ST_OK) {
+        err = c->login_err;
+        drop(c, &err);
+        return;
+    }
+    c->phase = PHASE_UP;
+    c->failures = 0;
+    backoff_reset(&c->backoff);
+    if (c->told)
+        log_info("redis connection is back", "name=%s", c->name);
+    c->told = false;
+    c->ev.up(c->arg);
+}
+
+/* All in one write; the PING at the end tells whether the server is ready. */
+static void
+login(struct redis *c)
+{
+    const char *user = c->addr.user, *password = c->addr.password;
+    char db[16], name[80];
+
+    c->login_err = (struct error){0};
+    if (*user != '\0' && *password != '\0')
+        send_words(c, (const char *[]){"AUTH", user, password}, 3, on_login);
+    else if (*password != '\0')
+        send_words(c, (const char *[]){"AUTH", password}, 2, on_login);
+    (void)snprintf(name, sizeof name, "lovage-%s", c->name);
+    send_words(c, (const char *[]){"CLIENT", "SETNAME", name}, 3, on_optional);
+    send_words(c, (const char *[]){"CLIENT", "ID"}, 2, on_client_id);
+    if (c->addr.db != 0) {
+        (void)snprintf(db, sizeof db, "%d", c->addr.db);
+        send_words(c, (const char *[]){"SELECT", db}, 2, on_login);
+    }
+    if (c->scripts)
+        load_scripts(c, on_login);
+    send_words(c, (const char *[]){"PING"}, 1, on_logged_in);
+}
+
+static void
+on_connected(void *arg)
+{
+    struct redis *c = arg;
+
+    c->phase = PHASE_LOGIN;
+    c->heard_us = clock_mono_us();
+    login(c);
+}
+
+/* ---- answers ---- */
+
+/* After the owner has seen an error: what the connection does about it. */
+static void
+mend(struct redis *c, const struct redisReply *r)
+{
+    if (redis_error_is(r, "NOSCRIPT"))
+        load_scripts(c, NULL);
+    /* A failover: the name may lead to another server now. */
+    if (redis_error_is(r, "READONLY") || redis_error_is(r, "UNBLOCKED") ||
+        redis_error_is(r, "MOVED"))
+        redis_reconnect(c, r->str);
+}
+
+static void
+answer(struct redis *c, const struct redisReply *r)
+{
+    unsigned generation = c->generation;
+    struct pending p;
+
+    c->ping_us = 0;
+    if (c->phase == PHASE_UP && c->pubsub) {
+        c->ev.push(c->arg, r);
+        return;
+    }
+    if (c->count == 0) {
+        redis_reconnect(c, "an answer that nobody asked for");
+        return;
+    }
+    p = ring_pop(c);
+    if (p.fn != NULL)
+        p.fn(p.arg, r, NULL);
+    if (c->generation == generation && c->phase == PHASE_UP &&
+        r->type == REDIS_REPLY_ERROR)
+        mend(c, r);
+}
+
+static enum status
+decode(struct redis *c, unsigned generation)
+{
+    void *r = NULL;
+
+    while (c->generation == generation) {
+        if (redisReaderGetReply(c->reader, &r) != REDIS_OK)
+            return ST_PROTO;
+        if (r == NULL)
+            return ST_OK;
+        answer(c, r);
+        freeReplyObject(r);
+    }
+    return ST_OK;
+}
+
+static void
+on_data(void *arg, const char *p, size_t n)
+{
+    struct redis *c = arg;
+    unsigned generation = c->generation;
+    enum status st = ST_OK;
+
+    c->heard_us = clock_mono_us();
+    while (n > 0 && st == ST_OK && c->generation == generation) {
+        size_t piece = n < FEED_MAX ? n : FEED_MAX;
+        if (redisReaderFeed(c->reader, p, piece) != REDIS_OK)
+            st = ST_NOMEM;
+        else
+            st = decode(c, generation);
+        p += piece;
+        n -= piece;
+    }
+    if (st != ST_OK && c->generation == generation)
+        redis_reconnect(c, c->reader->errstr);
+}
+
+/* ---- time ---- */
+
+static void
+ping(struct redis *c)
+{
+    if (!c->pubsub) {
+        send_words(c, (const char *[]){"PING"}, 1, NULL);
+        return;
+    }
+    c->ping_us = clock_mono_us();
+    stream_write(c->stream, (struct slice){"*1\r\n$4\r\nPING\r\n", 14});
+}
+
+/* An answer counts as overdue only at the second look: when this process was
+ * stopped for a while the answer may be waiting in the socket. */
+static void
+on_tick(uv_timer_t *t)
+{
+    struct redis *c = t->data;
+    uint64_t now = clock_mono_us();
+    uint64_t since = c->count > 0 ? c->ring[c->head].sent_us : c->ping_us;
+    uint64_t idle_ms = c->pubsub ? PING_PUBSUB_MS : PING_IDLE_MS;
+
+    if (since != 0 && now > since && now - since > c->timeout_us) {
+        if (++c->strikes >= 2)
+            redis_reconnect(c, "no answer in time");
+        return;
+    }
+    c->strikes = 0;
+    if (since == 0 && c->phase == PHASE_UP &&
+        now > c->heard_us + idle_ms * 1000)
+        ping(c);
+}
+
+static void
+connect_now(struct redis *c)
+{
+    static const struct stream_events events = {on_connected, on_data,
+                                                on_stream_lost};
+    uint64_t tick_ms = c->timeout_us / 4000;
+    struct error err = {0};
+
+    c->phase = PHASE_CONNECT;
+    c->client_id = 0;
+    c->reader = redisReaderCreate();
+    if (c->reader == NULL)
+        error_set(&err, ST_NOMEM, "no memory for a reader");
+    else if (stream_open(&c->stream, c->loop, &c->addr.stream, &events, c,
+                         &err) == ST_OK)
+        uv_timer_start(&c->tick, on_tick, tick_ms, tick_ms);
+    if (err.code != ST_OK)
+        drop(c, &err);
+}
+
+static void
+on_retry(uv_timer_t *t)
+{
+    connect_now(t->data);
+}
+
+static void
+schedule(struct redis *c, const struct error *why)
+{
+    if (c->max_retries > 0 && c->failures >= c->max_retries) {
+        if (c->ev.failed != NULL)
+            c->ev.failed(c->arg, why);
+        return;
+    }
+    c->failures++;
+    uv_timer_start(&c->retry, on_retry, backoff_next_ms(&c->backoff), 0);
+}
+
+static void
+on_handle_closed(uv_handle_t *h)
+{
+    struct redis *c = h->data;
+
+    if (--c->handles > 0)
+        return;
+    if (c->closed != NULL)
+        c->closed(c->closed_arg);
+    if (c->reader != NULL)
+        redisReaderFree(c->reader);
+    redis_address_fini(&c->addr);
+    free(c->ring);
+    free(c);
+}
+
+/* ---- exported ---- */
+
+enum status
+redis_send_wire(struct redis *c, struct slice wire, redis_fn *fn, void *arg)
+{
+    return c->phase == PHASE_UP ? transmit(c, wire, fn, arg) : ST_LOST;
+}
+
+enum status
+redis_send(struct redis *c, struct redis_cmd *cmd, redis_fn *fn, void *arg)
+{
+    struct slice wire;
+    enum status st = redis_cmd_wire(cmd, &wire);
+
+    if (st == ST_OK)
+        st = redis_send_wire(c, wire, fn, arg);
+    redis_cmd_fini(cmd);
+    return st;
+}
+
+enum status
+redis_subscribe(struct redis *c, const char *command, struct slice channel)
+{
+    struct redis_cmd cmd;
+    struct slice wire;
+    enum status st;
+
+    if (c->phase != PHASE_UP)
+        return ST_LOST;
+    redis_cmd_init(&cmd, command);
+    redis_cmd_add(&cmd, channel);
+    st = redis_cmd_wire(&cmd, &wire);
+    if (st == ST_OK)
+        stream_write(c->stream, wire);
+    redis_cmd_fini(&cmd);
+    return st;
+}
+
+enum status
+redis_open(struct redis **out, uv_loop_t *loop, const struct redis_opts *o,
+           const struct redis_events *ev, void *arg, struct error *err)
+{
+    struct redis *c = calloc(1, sizeof *c);
+    enum status st;
+
+    if (c == NULL)
+        return error_set(err, ST_NOMEM, "no memory for a redis connection");
+    st = redis_address_init(&c->addr, o->url, err);
+    if (st != ST_OK) {
+        free(c);
+        return st;
+    }
+    c->addr.stream.connect_timeout_ms = o->connect_timeout_ms;
+    c->loop = loop;
+    c->ev = *ev;
+    c->arg = arg;
+    (void)snprintf(c->name, sizeof c->name, "%s", o->name);
+    c->timeout_us =
+        (o->command_timeout_ms == 0 ? 10000 : o->command_timeout_ms) *
+        UINT64_C(1000);
+    c->max_retries = o->max_retries;
+    c->scripts = o->scripts;
+    c->pubsub = o->pubsub;
+    c->backoff = (struct backoff){RETRY_MIN_MS, RETRY_MAX_MS, 0};
+    uv_timer_init(loop, &c->retry);
+    uv_timer_init(loop, &c->tick);
+    c->retry.data = c->tick.data = c;
+    c->handles = 2;
+    /* From the loop, so that no event comes before this has returned. */
+    uv_timer_start(&c->retry, on_retry, 0, 0);
+    *out = c;
+    return ST_OK;
+}
+
+void
+redis_close(struct redis *c, void (*closed)(void *arg), void *arg)
+{
+    if (c == NULL || c->phase == PHASE_CLOSED)
+        return;
+    c->phase = PHASE_CLOSED;
+    c->generation++;
+    c->count = 0;
+    c->closed = closed;
+    c->closed_arg = arg;
+    stream_close(c->stream);
+    c->stream = NULL;
+    uv_close((uv_handle_t *)&c->retry, on_handle_closed);
+    uv_close((uv_handle_t *)&c->tick, on_handle_closed);
+}
+
+bool
+redis_up(const struct redis *c)
+{
+    return c->phase == PHASE_UP;
+}
+
+int
+redis_db(const struct redis *c)
+{
+    return c->addr.db;
+}
+
+int64_t
+redis_client_id(const struct redis *c)
+{
+    return c->client_id;
+}
+
+size_t
+redis_pending(const struct redis *c)
+{
+    return c->count;
+}
+
+void
+redis_reconnect(struct redis *c, const char *why)
+{
+    struct error err;
+
+    if (c->phase != PHASE_LOGIN && c->phase != PHASE_UP)
+        return;
+    error_set(&err, ST_LOST, "redis: %s", why);
+    drop(c, &err);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of Lua scripts and their names. */
+#include "store/redis/scripts.h"
+
+#include <openssl/evp.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const texts[SCRIPT_COUNT] = {
+    [SCRIPT_TAKE] = redis_lua_take,       [SCRIPT_SETTLE] = redis_lua_settle,
+    [SCRIPT_MOVE] = redis_lua_move,       [SCRIPT_BEAT] = redis_lua_beat,
+    [SCRIPT_EXPIRED] = redis_lua_expired, [SCRIPT_TOUCH] = redis_lua_touch,
+    [SCRIPT_ROUTE] = redis_lua_route,     [SCRIPT_PUT] = redis_lua_put,
+    [SCRIPT_PART] = redis_lua_part,
+};
+
+static char shas[SCRIPT_COUNT][41];
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void
+hash_texts(void)
+{
+    for (int s = 0; s < SCRIPT_COUNT; s++) {
+        unsigned char sum[EVP_MAX_MD_SIZE] = {0};
+
+        /* Fails only without memory; the name is then unknown to the server,
+         * as after SCRIPT FLUSH. */
+        (void)EVP_Digest(texts[s], strlen(texts[s]), sum, NULL, EVP_sha1(),
+                         NULL);
+        for (int i = 0; i < 20; i++)
+            (void)snprintf(shas[s] + 2 * i, 3, "%02x", sum[i]);
+    }
+}
+
+const char *
+redis_script_text(enum redis_script s)
+{
+    return texts[s];
+}
+
+const char *
+redis_script_sha(enum redis_script s)
+{
+    pthread_once(&once, hash_texts);
+    return shas[s];
+}
