@@ -279,7 +279,7 @@ enum status
 batch_encode(struct batch *b, char **memory)
 {
     const struct statement *s = statement_get(b->call.kind);
-    size_t n = strlen(s->params), sizes[CLIENT_PARAMS], total = 0;
+    size_t n = strlen(s->params), sizes[SESSION_PARAMS], total = 0;
     char *p;
 
     for (size_t i = 0; i < n; i++) {

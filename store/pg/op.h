@@ -2,8 +2,8 @@
 #define STORE_PG_OP_H
 
 #include "base/list.h"
-#include "store/pg/client.h"
 #include "store/pg/records.h"
+#include "store/pg/session.h"
 
 /* One call of records.h with a copy of its arguments, and the batch that it
  * travels in. */
@@ -61,7 +61,7 @@ void op_free(struct op *op);
 void op_fail(struct op *op, enum status st);
 
 struct batch {
-    struct client_call call;
+    struct session_call call;
     void *owner;
     size_t n;
     struct op *ops[]; /* in the order of the parameters; owned */

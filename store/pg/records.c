@@ -32,7 +32,7 @@ enum {
 /* A connection and the lanes that use it. */
 struct line {
     struct records *records;
-    struct client *client;
+    struct session *session;
     unsigned lanes;   /* a bit for each */
     uv_timer_t pause; /* active: after an error that will pass */
     struct backoff backoff;
@@ -171,7 +171,7 @@ pause_line(struct line *line)
 
 /* One that failed alone. */
 static void
-fail_alone(struct line *line, struct batch *b, const struct client_answer *a)
+fail_alone(struct line *line, struct batch *b, const struct session_answer *a)
 {
     struct records *r = line->records;
     const struct statement *s = statement_get(b->call.kind);
@@ -188,7 +188,7 @@ fail_alone(struct line *line, struct batch *b, const struct client_answer *a)
 }
 
 static void
-fail_batch(struct line *line, struct batch *b, const struct client_answer *a)
+fail_batch(struct line *line, struct batch *b, const struct session_answer *a)
 {
     struct records *r = line->records;
 
@@ -213,7 +213,7 @@ fail_batch(struct line *line, struct batch *b, const struct client_answer *a)
 }
 
 static void
-on_done(struct client_call *call, const struct client_answer *a)
+on_done(struct session_call *call, const struct session_answer *a)
 {
     struct batch *b = list_entry(call, struct batch, call);
     struct line *line = b->owner;
@@ -296,7 +296,7 @@ send_batch(struct line *line, enum pg_kind kind)
     b->call.done = on_done;
     for (size_t i = 0; i < n; i++)
         ops[i]->sent = true;
-    client_send(line->client, &b->call);
+    session_send(line->session, &b->call);
     free(memory);
 }
 
@@ -336,7 +336,7 @@ on_turn(void *arg)
 
         while (!uv_is_active((uv_handle_t *)&line->pause) &&
                (kind = next_kind(r, line->lanes)) != PG_KINDS &&
-               client_ready(line->client))
+               session_ready(line->session))
             send_batch(line, kind);
     }
     set_deadline(r);
@@ -393,7 +393,7 @@ close_all(struct records *r)
     uv_close((uv_handle_t *)&r->deadline, on_own_timer_closed);
     uv_close((uv_handle_t *)&r->flush, on_own_timer_closed);
     for (size_t i = 0; i < r->line_count; i++) {
-        client_close(r->lines[i].client, on_part_closed, r);
+        session_close(r->lines[i].session, on_part_closed, r);
         uv_close((uv_handle_t *)&r->lines[i].pause, on_timer_closed);
     }
     for (enum pg_kind k = 0; k < PG_KINDS; k++)
@@ -426,7 +426,7 @@ records_close(struct records *r, uint32_t flush_ms, void (*closed)(void *arg),
 static void
 free_early(struct records *r)
 {
-    /* Nothing has been connected and no handle is active: the clients and the
+    /* Nothing has been connected and no handle is active: the sessions and the
      * handles close as after use. */
     r->closing = r->flushed = true;
     close_all(r);
@@ -456,7 +456,7 @@ open_line(struct records *r, const struct config *config, size_t n,
     size_t i = r->line_count;
     struct line *line = &r->lines[i];
     bool reads = lanes_of(i, n) & 1u << LANE_READ;
-    struct client_opts opts = {
+    struct session_opts opts = {
         .loop = r->loop,
         .url = config->database_url,
         .statement_timeout_ms =
@@ -465,7 +465,7 @@ open_line(struct records *r, const struct config *config, size_t n,
         .ready = on_ready,
         .arg = line,
     };
-    enum status st = client_open(&line->client, &opts, err);
+    enum status st = session_open(&line->session, &opts, err);
 
     if (st != ST_OK)
         return st;
@@ -512,7 +512,7 @@ records_open(struct records **out, uv_loop_t *loop, const struct config *config,
         free_early(r);
         return st;
     }
-    (void)client_ready(r->lines[0].client); /* connect now, not when needed */
+    (void)session_ready(r->lines[0].session); /* connect now, not when needed */
     *out = r;
     return ST_OK;
 }
@@ -520,7 +520,7 @@ records_open(struct records **out, uv_loop_t *loop, const struct config *config,
 bool
 records_up(const struct records *r)
 {
-    return client_up(r->lines[0].client);
+    return session_up(r->lines[0].session);
 }
 
 size_t

@@ -1,5 +1,5 @@
-#ifndef STORE_PG_CLIENT_H
-#define STORE_PG_CLIENT_H
+#ifndef STORE_PG_SESSION_H
+#define STORE_PG_SESSION_H
 
 #include "base/list.h"
 #include "base/status.h"
@@ -13,37 +13,37 @@
  * when it is first needed and, once lost, again and again (50 ms to 1 s) until
  * it is closed.  It does not queue: what to send next is the owner's decision,
  * made when there is room, so that what waits is sent as one batch. */
-struct client;
+struct session;
 
 enum {
-    CLIENT_PARAMS = 16 /* of one statement */
+    SESSION_PARAMS = 16 /* of one statement */
 };
 
 /* How a call ended.  status: ST_OK; ST_LOST: the connection went, nobody knows
  * whether the statement was carried out; ST_AGAIN: it was not, the same may
  * succeed later; ST_TIMEOUT, ST_DENIED, ST_INVALID: see sqlstate.h. */
-struct client_answer {
+struct session_answer {
     enum status status;
     const PGresult *rows; /* ST_OK only */
     const char *why;      /* else: one line */
 };
 
 /* A statement and its parameters, in binary.  The memory is the caller's until
- * done() is called; values only until client_send() has returned. */
-struct client_call {
+ * done() is called; values only until session_send() has returned. */
+struct session_call {
     struct list node;
     enum pg_kind kind;
-    const char *values[CLIENT_PARAMS];
-    int lengths[CLIENT_PARAMS];
-    void (*done)(struct client_call *call, const struct client_answer *a);
+    const char *values[SESSION_PARAMS];
+    int lengths[SESSION_PARAMS];
+    void (*done)(struct session_call *call, const struct session_answer *a);
 
-    /* The client's own. */
+    /* The session's own. */
     bool prepares; /* its first result is that of PREPARE */
     uint64_t sent_us;
     PGresult *result;
 };
 
-struct client_opts {
+struct session_opts {
     uv_loop_t *loop;
     const char *url;
     uint32_t statement_timeout_ms;
@@ -53,19 +53,19 @@ struct client_opts {
 };
 
 /* Nothing is connected yet. */
-enum status client_open(struct client **out, const struct client_opts *opts,
-                        struct error *err);
+enum status session_open(struct session **out, const struct session_opts *opts,
+                         struct error *err);
 
 /* Calls that are open end with ST_LOST before this returns; closed(arg) is
- * called later, when c is freed. */
-void client_close(struct client *c, void (*closed)(void *arg), void *arg);
+ * called later, when s is freed. */
+void session_close(struct session *s, void (*closed)(void *arg), void *arg);
 
-/* May client_send() be called?  If it is not connected, it starts to be. */
-bool client_ready(struct client *c);
-bool client_up(const struct client *c);
+/* May session_send() be called?  If it is not connected, it starts to be. */
+bool session_ready(struct session *s);
+bool session_up(const struct session *s);
 
 /* done() is called exactly once, never before this has returned.  Only when
- * client_ready(). */
-void client_send(struct client *c, struct client_call *call);
+ * session_ready(). */
+void session_send(struct session *s, struct session_call *call);
 
 #endif

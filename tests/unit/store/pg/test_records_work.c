@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Claim, lease and fence against a real server. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/support/pg_records.h"
+
+static struct pg_server *server;
+static struct pg_records p;
+
+static void
+setup(void)
+{
+    server = pg_server_new_migrated(false);
+    pg_records_open(&p, pg_server_url(server), 2, 5, 30);
+}
+
+static void
+teardown(void)
+{
+    pg_records_close(&p);
+    pg_server_free(server);
+}
+
+TestSuite(records_work, .init = setup, .fini = teardown);
+
+/* As if the lease had run out: the database's clock cannot be moved. */
+static void
+expire_leases(void)
+{
+    pg_server_run(server, "UPDATE tasks SET lease_until = now() - interval "
+                          "'1 s' WHERE running");
+}
+
+Test(records_work, a_task_of_a_foreign_producer_is_recorded_when_claimed)
+{
+    struct pg_answer a = pg_claim(&p, "n1", "t1", 0, false);
+
+    cr_assert_eq(a.st, ST_OK);
+    cr_assert_eq(a.claim, CLAIM_RUN);
+    cr_assert_eq(a.attempt, 1);
+    a = pg_get(&p, "t1");
+    cr_assert_eq(a.n, 1);
+    cr_assert_str_eq(a.status, "STARTED");
+    cr_assert_str_eq(a.args, "[1, 2]");
+    cr_assert_gt(a.row.started_us, 0);
+    cr_assert_eq(a.row.finished_us, 0);
+}
+
+Test(records_work, a_claimed_task_is_settled_once)
+{
+    struct pg_answer a;
+
+    pg_submit(&p, "t1");
+    a = pg_claim(&p, "n1", "t1", 0, false);
+    cr_assert_eq(a.claim, CLAIM_RUN);
+    a = pg_settle(&p, "n1", "t1", a.attempt, "SUCCESS", "3");
+    cr_assert_eq(a.st, ST_OK);
+    a = pg_get(&p, "t1");
+    cr_assert_str_eq(a.status, "SUCCESS");
+    cr_assert_str_eq(a.result, "3");
+    cr_assert_str_eq(a.worker, "celery@host");
+    cr_assert_eq(a.row.prompt_tokens, -1);
+    cr_assert_gt(a.row.finished_us, 0);
+
+    a = pg_settle(&p, "n1", "t1", 1, "FAILURE", "{}");
+    cr_assert_eq(a.st, ST_DENIED);
+    a = pg_claim(&p, "n2", "t1", 0, false);
+    cr_assert_eq(a.claim, CLAIM_DONE);
+}
+
+Test(records_work, a_running_task_is_not_run_twice)
+{
+    cr_assert_eq(pg_claim(&p, "n1", "t1", 0, true).claim, CLAIM_RUN);
+
+    cr_assert_eq(pg_claim(&p, "n2", "t1", 0, true).claim, CLAIM_ELSEWHERE);
+    cr_assert_eq(pg_claim(&p, "n1", "t1", 0, true).claim, CLAIM_ELSEWHERE);
+}
+
+Test(records_work, a_lease_that_ran_out_can_be_taken_and_the_late_outcome_not)
+{
+    struct pg_answer a;
+
+    pg_claim(&p, "n1", "t1", 0, true);
+    expire_leases();
+    a = pg_claim(&p, "n2", "t1", 0, true);
+    cr_assert_eq(a.claim, CLAIM_RUN);
+    cr_assert_eq(a.attempt, 2);
+
+    cr_assert_eq(pg_settle(&p, "n1", "t1", 1, "SUCCESS", "1").st, ST_DENIED);
+    cr_assert_eq(pg_settle(&p, "n1", "t1", 2, "SUCCESS", "1").st, ST_DENIED);
+    cr_assert_eq(pg_settle(&p, "n2", "t1", 2, "SUCCESS", "2").st, ST_OK);
+    cr_assert_str_eq(pg_get(&p, "t1").result, "2");
+}
+
+Test(records_work, a_renewed_lease_cannot_be_taken)
+{
+    pg_claim(&p, "n1", "t1", 0, true);
+    expire_leases();
+    cr_assert_eq(pg_renew(&p, "n1").st, ST_OK);
+
+    cr_assert_eq(pg_claim(&p, "n2", "t1", 0, true).claim, CLAIM_ELSEWHERE);
+    cr_assert_eq(pg_settle(&p, "n1", "t1", 1, "SUCCESS", "1").st, ST_OK);
+}
+
+Test(records_work, a_released_task_is_free_and_has_not_died)
+{
+    struct pg_answer a = pg_claim(&p, "n1", "t1", 0, true);
+
+    for (int i = 0; i < 5; i++) {
+        cr_assert_eq(a.claim, CLAIM_RUN);
+        cr_assert_eq(pg_release(&p, "n1", "t1", a.attempt).st, ST_OK);
+        cr_assert_eq(pg_settle(&p, "n1", "t1", a.attempt, "SUCCESS", "1").st,
+                     ST_DENIED);
+        a = pg_claim(&p, "n1", "t1", 0, true);
+    }
+    cr_assert_str_eq(pg_get(&p, "t1").status, "STARTED");
+}
+
+Test(records_work, a_poison_pill_is_told_after_the_third_death)
+{
+    struct pg_answer a;
+
+    for (int i = 0; i < 3; i++) {
+        a = pg_claim(&p, "n1", "t1", 0, true);
+        cr_assert_eq(a.claim, CLAIM_RUN, "claim %d", i);
+        cr_assert_eq(pg_died(&p, "n1", "t1", a.attempt).st, ST_OK);
+    }
+    cr_assert_eq(pg_claim(&p, "n1", "t1", 0, true).claim, CLAIM_POISON);
+    cr_assert_eq(pg_claim(&p, "n2", "t1", 0, true).claim, CLAIM_POISON);
+    cr_assert_eq(pg_note(&p, "t1", NULL, "FAILURE", "{}").st, ST_OK);
+    cr_assert_eq(pg_claim(&p, "n2", "t1", 0, true).claim, CLAIM_DONE);
+}
+
+Test(records_work, leases_that_run_out_are_deaths_too)
+{
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(pg_claim(&p, "n1", "t1", 0, true).claim, CLAIM_RUN);
+        expire_leases();
+    }
+    cr_assert_eq(pg_claim(&p, "n1", "t1", 0, true).claim, CLAIM_POISON);
+}
+
+Test(records_work, a_retry_is_a_fresh_chance)
+{
+    struct pg_answer a;
+
+    for (int i = 0; i < 5; i++) { /* more than worker_max_attempts */
+        a = pg_claim(&p, "n1", "t1", i, true);
+        cr_assert_eq(a.claim, CLAIM_RUN, "claim %d", i);
+        a = pg_settle(&p, "n1", "t1", a.attempt, "RETRY", "{}");
+        cr_assert_eq(a.st, ST_OK);
+        cr_assert_str_eq(pg_get(&p, "t1").status, "RETRY");
+    }
+}
+
+Test(records_work, a_retry_starts_before_the_outcome_that_asked_for_it)
+{
+    struct pg_answer a;
+
+    pg_claim(&p, "n1", "t1", 0, false);
+    a = pg_claim(&p, "n2", "t1", 1, false);
+    cr_assert_eq(a.claim, CLAIM_RUN);
+    cr_assert_eq(pg_settle(&p, "n1", "t1", 1, "RETRY", "{}").st, ST_DENIED);
+    cr_assert_eq(pg_settle(&p, "n2", "t1", a.attempt, "SUCCESS", "1").st,
+                 ST_OK);
+}
+
+Test(records_work, progress_keeps_the_lease)
+{
+    struct pg_answer a = pg_claim(&p, "n1", "t1", 0, false);
+
+    cr_assert_eq(pg_settle(&p, "n1", "t1", 1, "PROGRESS", "{\"done\": 7}").st,
+                 ST_OK);
+    a = pg_get(&p, "t1");
+    cr_assert_str_eq(a.status, "PROGRESS");
+    cr_assert_str_eq(a.result, "{\"done\": 7}");
+    cr_assert_eq(a.row.finished_us, 0);
+    cr_assert_eq(pg_claim(&p, "n2", "t1", 0, false).claim, CLAIM_ELSEWHERE);
+    cr_assert_eq(pg_settle(&p, "n1", "t1", 1, "SUCCESS", "1").st, ST_OK);
+}
+
+Test(records_work, the_dead_node_s_late_acks_are_free_and_early_acks_told)
+{
+    struct pg_answer a;
+
+    pg_claim(&p, "dead", "late", 0, true);
+    pg_claim(&p, "dead", "early", 0, false);
+    pg_claim(&p, "alive", "other", 0, false);
+    a = pg_bury(&p, "dead");
+    cr_assert_eq(a.st, ST_OK);
+    cr_assert_eq(a.n, 1);
+    cr_assert_str_eq(a.ids[0], "early");
+
+    a = pg_get(&p, "early");
+    cr_assert_str_eq(a.status, "FAILURE");
+    cr_assert_str_eq(
+        a.result,
+        "{\"exc_type\": \"WorkerLostError\", \"exc_message\": [\"Worker exited "
+        "prematurely: signal 9 (SIGKILL).\"], \"exc_module\": "
+        "\"billiard.exceptions\"}");
+    cr_assert_str_eq(a.error, "WorkerLostError('Worker exited prematurely: "
+                              "signal 9 (SIGKILL).')");
+    cr_assert_gt(a.row.finished_us, 0);
+    cr_assert_eq(pg_settle(&p, "dead", "early", 1, "FAILURE", "{}").st,
+                 ST_DENIED);
+    cr_assert_eq(pg_settle(&p, "dead", "late", 1, "SUCCESS", "1").st,
+                 ST_DENIED);
+    a = pg_claim(&p, "n2", "late", 0, true);
+    cr_assert_eq(a.claim, CLAIM_RUN);
+    cr_assert_str_eq(pg_get(&p, "other").status, "STARTED");
+}
+
+Test(records_work, without_a_name_all_whose_lease_ran_out_are_buried)
+{
+    struct pg_answer a;
+
+    pg_claim(&p, "n1", "t1", 0, false);
+    cr_assert_eq(pg_bury(&p, NULL).n, 0);
+    expire_leases();
+    pg_claim(&p, "n2", "t2", 0, false);
+    a = pg_bury(&p, NULL);
+    cr_assert_eq(a.n, 1);
+    cr_assert_str_eq(a.ids[0], "t1");
+    cr_assert_str_eq(pg_get(&p, "t2").status, "STARTED");
+}
+
+Test(records_work, a_revoked_task_is_not_run)
+{
+    struct pg_answer a;
+
+    pg_submit(&p, "t1");
+    cr_assert_eq(pg_revoke(&p, "t1").st, ST_OK);
+    cr_assert_eq(pg_revoke(&p, "never seen").st, ST_OK);
+    cr_assert_eq(pg_revoke(&p, "t1").st, ST_OK);
+
+    cr_assert_eq(pg_claim(&p, "n1", "t1", 0, false).claim, CLAIM_REVOKED);
+    a = pg_get(&p, "t1");
+    cr_assert_str_eq(a.status, "REVOKED");
+    cr_assert_not_null(strstr(a.result, "TaskRevokedError"));
+    cr_assert_eq(pg_claim(&p, "n1", "never seen", 0, false).claim,
+                 CLAIM_REVOKED);
+    cr_assert_eq(pg_get(&p, "never seen").n, 0);
+}
+
+Test(records_work, a_deleted_task_stays_deleted)
+{
+    struct pg_answer a = pg_claim(&p, "n1", "t1", 0, false);
+
+    cr_assert_eq(pg_delete(&p, "t1").st, ST_OK);
+    a = pg_settle(&p, "n1", "t1", a.attempt, "SUCCESS", "1");
+    cr_assert_eq(a.st, ST_OK);
+    cr_assert_eq(pg_note(&p, "t1", "tasks.add", "SUCCESS", "1").st, ST_OK);
+    cr_assert_eq(pg_claim(&p, "n1", "t1", 0, false).claim, CLAIM_REVOKED);
+    cr_assert_eq(pg_get(&p, "t1").n, 0);
+}
+
+Test(records_work, a_note_is_written_unless_the_task_is_done)
+{
+    struct pg_answer a;
+
+    cr_assert_eq(pg_note(&p, "expired", "tasks.add", "REVOKED", "{}").st,
+                 ST_OK);
+    a = pg_get(&p, "expired");
+    cr_assert_str_eq(a.status, "REVOKED");
+    cr_assert_str_eq(a.task, "tasks.add");
+    cr_assert_gt(a.row.finished_us, 0);
+    cr_assert_eq(pg_note(&p, "expired", NULL, "SUCCESS", "1").st, ST_OK);
+    cr_assert_str_eq(pg_get(&p, "expired").status, "REVOKED");
+
+    cr_assert_eq(pg_note(&p, "no task name", NULL, "SUCCESS", "1").st, ST_OK);
+    cr_assert_eq(pg_get(&p, "no task name").n, 0);
+}
+
+Test(records_work, a_final_note_ends_a_lease_and_another_does_not)
+{
+    pg_claim(&p, "n1", "t1", 0, false);
+    pg_note(&p, "t1", NULL, "RETRY", "{}");
+    cr_assert_str_eq(pg_get(&p, "t1").status, "STARTED");
+    pg_note(&p, "t1", NULL, "SUCCESS", "1");
+    cr_assert_str_eq(pg_get(&p, "t1").status, "SUCCESS");
+    cr_assert_eq(pg_settle(&p, "n1", "t1", 1, "FAILURE", "{}").st, ST_DENIED);
+}
+
+/* ---- many at once ---- */
+
+enum {
+    TASKS = 1200, /* several batches */
+    COPIES = 2
+};
+
+static struct {
+    size_t done, run, elsewhere;
+    unsigned char runs[TASKS];
+} claims;
+
+static void
+count_claim(void *arg, enum status st, enum claim c, int64_t attempt)
+{
+    unsigned char *runs = arg;
+
+    cr_assert_eq(st, ST_OK);
+    if (c == CLAIM_RUN) {
+        cr_assert_eq(attempt, 1);
+        claims.run++;
+        *runs += 1;
+    } else {
+        cr_assert_eq(c, CLAIM_ELSEWHERE);
+        claims.elsewhere++;
+    }
+    claims.done++;
+}
+
+static void
+claim_all(struct records *r, const char *who)
+{
+    for (size_t i = 0; i < TASKS; i++) {
+        char id[32];
+        struct records_claim c = {.task = text("t"), .queue = text("q")};
+
+        snprintf(id, sizeof(id), "task-%zu", i * 7919 % TASKS);
+        c.id = text(id);
+        records_claim(r, text(who), &c, count_claim,
+                      &claims.runs[i * 7919 % TASKS]);
+    }
+}
+
+Test(records_work, the_same_id_twice_in_one_batch_runs_once)
+{
+    for (int i = 0; i < COPIES; i++)
+        claim_all(p.r, "n1");
+    pg_records_wait(&p, &claims.done, TASKS * COPIES);
+
+    cr_assert_eq(claims.run, TASKS);
+    cr_assert_eq(claims.elsewhere, TASKS);
+    cr_assert_eq(records_backlog(p.r), 0);
+}
+
+Test(records_work, of_two_nodes_that_claim_the_same_ids_exactly_one_runs_each)
+{
+    struct records *other;
+    struct error err;
+
+    cr_assert_eq(records_open(&other, &p.loop, &p.config, &err), ST_OK);
+    claim_all(p.r, "n1");
+    claim_all(other, "n2");
+    pg_records_wait(&p, &claims.done, 2 * TASKS);
+
+    cr_assert_eq(claims.run, TASKS);
+    for (size_t i = 0; i < TASKS; i++)
+        cr_assert_eq(claims.runs[i], 1, "task %zu", i);
+    records_close(other, 1000, (void (*)(void *))free, NULL);
+}
+
+static void
+count_settled(void *arg, enum status st)
+{
+    (void)arg;
+    cr_assert_eq(st, ST_OK);
+    claims.done++;
+}
+
+Test(records_work, settlements_of_one_task_keep_their_order)
+{
+    struct records_outcome o = {.id = text("t1"), .attempt = 1};
+
+    pg_claim(&p, "n1", "t1", 0, false);
+    for (int i = 0; i < 50; i++) {
+        char meta[32];
+
+        snprintf(meta, sizeof(meta), "%d", i);
+        o.status = text(i < 49 ? "PROGRESS" : "SUCCESS");
+        o.result = text(meta);
+        records_settle(p.r, text("n1"), &o, count_settled, NULL);
+    }
+    pg_records_wait(&p, &claims.done, 50);
+
+    cr_assert_str_eq(pg_get(&p, "t1").status, "SUCCESS");
+    cr_assert_str_eq(pg_get(&p, "t1").result, "49");
+}
