@@ -82,7 +82,7 @@ freeze_group(struct canvas *c, struct json_object *sig,
     member.id = (struct slice){0};
     for (size_t i = 0; i < json_object_array_length(tasks) && st == ST_OK;
          i++) {
-        member.group_index = p->group_id.ptr != NULL ? (int64_t)i : -1;
+        member.group_index = (int64_t)i;
         st = canvas_freeze(c, json_object_array_get_idx(tasks, i), &member);
     }
     return st;

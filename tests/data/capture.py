@@ -21,7 +21,7 @@ from kombu import Exchange, Queue
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOCKET = os.environ.get("CAPTURE_SOCKET", "")
-QUEUES = ["celery", "celery\x06\x163", "celery\x06\x166", "celery\x06\x169", "other"]
+QUEUES = [q + step for q in ("celery", "other") for step in ("", "\x06\x163", "\x06\x166", "\x06\x169")]
 
 app = Celery("capture")
 app.conf.update(
@@ -164,7 +164,7 @@ def canvases(r):
         "group_with_id": group(a(1, 2), a(3, 4)).set(task_id="group-id"),
         "group_of_chains": group(chain(a(1, 2), a(3)), a(4, 5)),
         "group_nested": group(a(1, 2), group(a(3, 4), a(5, 6)), a(7, 8)),
-        "group_priority": group(a(1, 2).set(priority=3), a(3, 4)),
+        "group_priority": group(a(3, 4), a(1, 2).set(priority=3)),
         "chord": chord([a(1, 2), a(3, 4)], xsum.s()),
         "chord_chain_body": chord([a(1, 2), a(3, 4)], chain(xsum.s(), a(5))),
         "chord_chain_member": chord([chain(a(1, 2), a(3)), a(4, 5)], xsum.s()),
