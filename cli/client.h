@@ -10,7 +10,7 @@
 #include "store/broker.h"
 #include "store/result.h"
 
-enum { CLIENT_PATIENCE = 10 };
+enum { CLIENT_PATIENCE = 5 };
 
 struct client {
     uv_loop_t loop;
