@@ -488,7 +488,11 @@ class Worker(Lovage):
         super().__init__("worker", *args, *argv, env=settings)
 
     def ready(self):
-        return "worker ready" in self.fresh()
+        count = 1
+        for arg in self.argv:
+            if arg.startswith("--nodes="):
+                count = int(arg.partition("=")[2])
+        return self.fresh().count(": ready node=") >= count
 
     def nodes(self):
         """The process ids of the nodes."""
