@@ -1,0 +1,193 @@
+#ifndef WORKER_NODE_H
+#define WORKER_NODE_H
+
+#include "base/map.h"
+#include "base/metrics.h"
+#include "base/turn.h"
+#include "store/broker.h"
+#include "store/pg/records.h"
+#include "store/relay.h"
+#include "store/result.h"
+#include "worker/request.h"
+#include "worker/revoked.h"
+#include "worker/shm.h"
+
+/* One node: what Celery calls a worker.  One loop, one thread; all that is here
+ * is touched on it alone. */
+enum node_phase {
+    NODE_STARTING,
+    NODE_RUNNING,
+    NODE_DRAINING, /* warm shutdown: what runs may finish */
+    NODE_CLOSING   /* connections are flushed and closed */
+};
+
+struct node {
+    uv_loop_t loop;
+    const struct config *config;
+    struct services services;
+    char name[256];
+    char instance[SHM_INSTANCE_MAX];
+    int argc;
+    char **argv;
+
+    struct broker *broker;
+    bool broker_up;
+    struct result *result;   /* NULL: disabled */
+    struct records *records; /* NULL: no database */
+    struct relay *relay;     /* with records only */
+    struct http *http;
+    struct cache *cache; /* may be NULL */
+    struct pool *pool;
+
+    enum node_phase phase;
+    int exit_code;
+    unsigned closing; /* parts that are not closed yet */
+    uv_signal_t signals[5];
+    uv_timer_t tick;
+    struct timers timers;
+    struct turn flow;
+    uint64_t tick_due_us;
+    uint64_t drain_end_us; /* 0: no end */
+    bool cold;             /* what ran was interrupted */
+
+    /* requests */
+    struct list states[RQ_STATES];
+    size_t counts[RQ_STATES];
+    struct map by_id;        /* the latest request of an id */
+    struct list blocking;    /* READY, wait for an executor */
+    struct list async;       /* READY, wait for a place */
+    size_t blocking_waiting; /* blocking ones that want an executor */
+    size_t async_waiting;    /* async ones that want a place */
+    size_t async_running;
+    size_t unsettled; /* deliveries neither acknowledged nor handed back */
+
+    /* flow: flow.c */
+    unsigned prefetch; /* told to the broker last */
+    unsigned burst;    /* taken beyond the bound of blocking work */
+    bool took_blocking, took_other; /* since it was looked at last */
+    uint64_t fetch_since_us; /* it should be answered since; 0: not fetching */
+
+    struct json_object *routes; /* task_routes; NULL: none */
+    struct list outgoing;       /* messages not confirmed yet */
+    size_t outgoing_count;
+
+    struct revoked revoked;
+    struct shm_page *page;
+    struct shm_table slots;
+    struct map lost; /* struct lost_task by id: they took a node with them */
+
+    int64_t clock; /* Celery's logical clock */
+    uint64_t started_us;
+    uint64_t renew_us, bury_us; /* when it was done last */
+    char raw[64 * 1024]; /* of the message being looked at: consumer.c */
+    struct metric *m_tasks, *m_in_hand, *m_executors, *m_lag;
+};
+
+/* node.c */
+struct slice node_slice(const char *s);
+struct slice node_who(const struct node *n); /* the instance, for records */
+
+/* consumer.c: what the broker tells. */
+extern const struct broker_events consumer_events;
+/* What follows after the eta, and after a claim was put off. */
+void consumer_due(struct request *rq);
+void consumer_claim(struct request *rq);
+/* Gives the message back and forgets the request, which does not run. */
+void consumer_hand_back(struct request *rq, enum verdict v);
+/* Settles the delivery; once. */
+void consumer_settle(struct request *rq, enum verdict v);
+
+/* flow.c: how much is taken from the broker. */
+void flow_init(struct node *n);
+void flow_changed(struct node *n); /* looks again at the end of this turn */
+void flow_took(struct request *rq); /* it wants to run from now on */
+void flow_left(struct request *rq); /* it runs, or is gone; may be repeated */
+/* True if it is a blocking one beyond what may wait here: hand it back. */
+bool flow_surplus(struct request *rq);
+
+/* dispatch.c: who runs it. */
+void dispatch_ready(struct request *rq); /* claimed or no claim needed */
+void dispatch_more(struct node *n);      /* a place is free */
+extern const struct pool_events dispatch_pool_events;
+/* Ends a request that has not run with an exception of the worker's own. */
+void dispatch_fail(struct request *rq, const char *type, const char *module,
+                   const char *text);
+void dispatch_revoke(struct request *rq, const char *reason);
+/* Revoked with terminate. */
+void dispatch_terminate(struct request *rq, int signum);
+/* Cold shutdown: stops what runs. */
+void dispatch_interrupt(struct request *rq);
+
+/* settle.c: what follows from an outcome. */
+void settle_start(struct request *rq); /* rq->out says how it ended */
+void settle_go(struct request *rq);    /* an answer has come */
+void settle_answer(struct request *rq, enum status st); /* of a step */
+
+/* settle_steps.c: each starts what it does and counts it in rq->waits. */
+void step_record(struct request *rq);
+void step_store(struct request *rq);
+void step_chord(struct request *rq);
+void step_chain(struct request *rq);
+void settle_put(struct request *rq, const struct task_state *ts);
+
+/* chord.c: a member of the group that body waits for is done. */
+void chord_return(struct request *rq, struct json_object *body,
+                  struct slice group, int64_t index,
+                  const struct task_state *ts);
+
+/* follow.c: the messages that an outcome asks for. */
+void follow_up(struct request *rq);
+void follow_errbacks(struct request *rq);
+/* The errbacks of id, which failed with exc. */
+void follow_errbacks_of(struct request *rq, struct json_object *errbacks,
+                        struct slice id, struct json_object *exc,
+                        const char *traceback);
+/* Sends sig as a child of rq's task.  sig is borrowed.  partial: array put
+ * before its args, or NULL; chain: what is left of a chain, or NULL. */
+enum status follow_apply(struct request *rq, struct json_object *sig,
+                         struct json_object *partial,
+                         struct json_object *chain, struct error *err);
+
+/* follow_retry.c */
+enum status follow_retry(struct request *rq, struct error *err);
+enum status follow_replace(struct request *rq, struct error *err);
+
+/* publish.c: confirmed publishing.  Consumes *m.  rq, if not NULL, waits for it
+ * (rq->waits, settle_answer). */
+enum status node_publish(struct node *n, struct request *rq,
+                         struct message **m);
+void node_published(struct node *n, void *cookie, enum status st);
+void node_publish_end(struct node *n); /* forgets what is not confirmed */
+
+/* route.c: the queue of a task; arg is the node. */
+const char *node_route(void *arg, struct slice task);
+
+/* state.c: states that a running task reports, and STARTED. */
+void node_store_state(struct request *rq, struct slice state,
+                      struct json_object *meta);
+void node_store_started(struct request *rq);
+/* FAILURE WorkerLostError for a task that nobody holds any more. */
+void node_store_lost(struct node *n, struct slice id, const char *text);
+
+/* control.c */
+void control_subscribe(struct node *n);
+void control_received(struct node *n, struct message *m); /* consumes m */
+
+/* lost.c: what the node's predecessor left behind. */
+void lost_init(struct node *n);
+void lost_fini(struct node *n);
+void lost_report(struct node *n);
+/* How many nodes the id took with it; *early: it was acknowledged already. */
+unsigned lost_deaths(const struct node *n, struct slice id, bool *early);
+void lost_bury(struct node *n, struct slice who);
+
+/* shutdown.c */
+void shutdown_signals(struct node *n);
+void shutdown_warm(struct node *n);
+void shutdown_cold(struct node *n);
+void shutdown_check(struct node *n); /* is everything done? */
+
+/* tick.c: once a second. */
+void tick_start(struct node *n);
+
+#endif

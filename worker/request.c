@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A request: its states, its options, and what task code sees of it. */
+#include "worker/request.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worker/node.h"
+
+static const char *const names[RQ_STATES] = {
+#define X(name, text) [RQ_##name] = text,
+    REQUEST_STATES(X)
+#undef X
+};
+
+#define TO(state) (1u << RQ_##state)
+
+static const unsigned moves[RQ_STATES] = {
+    [RQ_RECEIVED] = TO(PARKED) | TO(CLAIMING) | TO(READY) | TO(SETTLING) |
+                    TO(SETTLED),
+    /* To CLAIMING also for a far eta, which moves to the outbox. */
+    [RQ_PARKED] = TO(CLAIMING) | TO(READY) | TO(SETTLING) | TO(SETTLED),
+    [RQ_CLAIMING] = TO(READY) | TO(PARKED) | TO(SETTLING) | TO(SETTLED),
+    [RQ_READY] = TO(RUNNING) | TO(SETTLING) | TO(SETTLED),
+    /* To READY: its executor died, and it may try again. */
+    [RQ_RUNNING] = TO(READY) | TO(SETTLING) | TO(SETTLED),
+    [RQ_SETTLING] = TO(SETTLED),
+};
+
+const char *
+request_state_name(enum request_state s)
+{
+    return names[s];
+}
+
+bool
+request_may_move(enum request_state from, enum request_state to)
+{
+    return moves[from] & 1u << to;
+}
+
+void
+request_move(struct request *rq, enum request_state to)
+{
+    struct node *n = rq->n;
+
+    if (!request_may_move(rq->state, to)) {
+        fprintf(stderr, "request: %s -> %s\n", names[rq->state], names[to]);
+        assert(!"an illegal move of a request");
+    }
+    list_del(&rq->link);
+    n->counts[rq->state]--;
+    rq->state = to;
+    n->counts[to]++;
+    list_add_tail(&n->states[to], &rq->link);
+}
+
+struct request *
+request_new(struct node *n)
+{
+    struct request *rq = calloc(1, sizeof(*rq));
+
+    if (!rq)
+        return NULL;
+    rq->n = n;
+    rq->slot = -1;
+    list_init(&rq->link);
+    list_init(&rq->queue);
+    list_init(&rq->job.link);
+    outcome_init(&rq->out);
+    n->counts[RQ_RECEIVED]++;
+    list_add_tail(&n->states[RQ_RECEIVED], &rq->link);
+    return rq;
+}
+
+void
+request_free(struct request *rq)
+{
+    struct node *n = rq->n;
+
+    timer_unset(&n->timers, &rq->timer);
+    n->counts[rq->state]--;
+    list_del(&rq->link);
+    list_del(&rq->queue);
+    if (rq->tm.id.ptr && map_find(&n->by_id, rq->tm.id) == rq)
+        map_del(&n->by_id, rq->tm.id);
+    if (rq->in_task)
+        task_clear(&rq->task);
+    shm_leave(&n->slots, rq->slot);
+    outcome_fini(&rq->out);
+    json_object_put(rq->children);
+    free(rq->queue_name);
+    task_fini(&rq->tm);
+    free(rq);
+}
+
+double
+request_soft_limit(const struct request *rq)
+{
+    if (rq->tm.soft_limit > 0)
+        return rq->tm.soft_limit;
+    if (registry_entry(rq->def)->soft_s > 0)
+        return registry_entry(rq->def)->soft_s;
+    return rq->n->config->task_soft_time_limit;
+}
+
+double
+request_hard_limit(const struct request *rq)
+{
+    if (rq->tm.hard_limit > 0)
+        return rq->tm.hard_limit;
+    if (registry_entry(rq->def)->hard_s > 0)
+        return registry_entry(rq->def)->hard_s;
+    return rq->n->config->task_time_limit;
+}
