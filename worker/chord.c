@@ -94,8 +94,8 @@ joined(struct json_object *parts)
     for (size_t i = 0; i < n && st == ST_OK; i++) {
         struct json_object *p = json_object_array_get_idx(parts, i);
 
-        st = json_append(list,
-                         json_object_get(json_object_array_get_idx(p, 3)));
+        st =
+            json_append(list, json_object_get(json_object_array_get_idx(p, 3)));
     }
     if (st == ST_OK) {
         st = json_append(args, list);

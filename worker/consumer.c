@@ -9,13 +9,15 @@
 #include "worker/node.h"
 
 enum {
-    FAR_ETA_S = 300,     /* further away it is parked in PostgreSQL */
+    FAR_ETA_S = 300,      /* further away it is parked in PostgreSQL */
     CHECK_MS = 60 * 1000, /* a wall clock that jumps is seen this soon */
     AGAIN_MS = 20,
     BUSY_MS = 200,
     RAW_MAX = 64 * 1024,
     ENVELOPE_MAX = 64 * 1024 * 1024
 };
+
+static const char deadly[] = "The task ended its worker each time it was run.";
 
 static void eta_passed(struct timer *t);
 
@@ -55,13 +57,20 @@ forget(struct request *rq)
     flow_changed(n);
 }
 
+/* A claim that came before the release would find a live lease: only now the
+ * message goes back. */
 static void
 released(void *arg, enum status st)
 {
-    (void)arg;
-    if (st != ST_OK)
-        log_warning("a claim was not handed back", "reason=%s",
-                    status_text(st));
+    struct request *rq = arg;
+    struct node *n = rq->n;
+
+    if (st != ST_OK && st != ST_DENIED)
+        log_warning("a claim was not handed back", "id=%.*s reason=%s",
+                    (int)rq->tm.id.len, rq->tm.id.ptr, status_text(st));
+    consumer_settle(rq, rq->back);
+    forget(rq);
+    shutdown_check(n);
 }
 
 void
@@ -69,11 +78,20 @@ consumer_hand_back(struct request *rq, enum verdict v)
 {
     struct node *n = rq->n;
 
-    if (rq->claimed)
-        records_release(n->records, node_who(n), rq->tm.id, rq->attempt,
-                        released, NULL);
-    consumer_settle(rq, v);
-    forget(rq);
+    list_del(&rq->queue);
+    timer_unset(&n->timers, &rq->timer);
+    flow_left(rq);
+    if (!rq->claimed) {
+        consumer_settle(rq, v);
+        forget(rq);
+        return;
+    }
+    rq->back = v;
+    rq->claimed = false;
+    if (rq->state != RQ_CLAIMING)
+        request_move(rq, RQ_CLAIMING);
+    records_release(n->records, node_who(n), rq->tm.id, rq->attempt, released,
+                    rq);
 }
 
 /* ---- messages that are no tasks ---- */
@@ -158,7 +176,6 @@ claimed(void *arg, enum status st, enum claim c, int64_t attempt)
         rq->claimed = true;
         rq->attempt = attempt;
         consumer_hand_back(rq, VERDICT_REQUEUE);
-        shutdown_check(rq->n);
         return;
     }
     switch (c) {
@@ -173,7 +190,7 @@ claimed(void *arg, enum status st, enum claim c, int64_t attempt)
         break;
     case CLAIM_POISON:
         dispatch_fail(rq, "WorkerLostError", "billiard.exceptions",
-                      "The task ended its worker each time it was run.");
+                      rq->how[0] ? rq->how : deadly);
         break;
     case CLAIM_DONE:
     case CLAIM_ELSEWHERE:
@@ -212,7 +229,8 @@ consumer_claim(struct request *rq)
         c.args = json_raw_element(body, 0);
         c.kwargs = json_raw_element(body, 1);
     }
-    request_move(rq, RQ_CLAIMING);
+    if (rq->state != RQ_CLAIMING)
+        request_move(rq, RQ_CLAIMING);
     records_claim(n->records, node_who(n), &c, claimed, rq);
 }
 
@@ -350,9 +368,9 @@ accept_request(struct request *rq)
     }
     if (dropped(rq))
         return;
-    if (rq->deaths && rq->deaths >= n->config->worker_max_attempts)
-        dispatch_fail(rq, "WorkerLostError", "billiard.exceptions",
-                      "The task ended its worker each time it was run.");
+    if (!n->records && rq->deaths &&
+        rq->deaths >= n->config->worker_max_attempts)
+        dispatch_fail(rq, "WorkerLostError", "billiard.exceptions", deadly);
     else if (!rq->tm.has_eta && flow_surplus(rq))
         consumer_hand_back(rq, VERDICT_REQUEUE);
     else if (!rq->tm.has_eta)
@@ -455,7 +473,7 @@ ready(void *arg)
     if (n->phase == NODE_STARTING) {
         n->phase = NODE_RUNNING;
         lost_report(n);
-        log_info("ready", "node=%s", n->name);
+        log_info("worker ready", "node=%s", n->name);
     } else {
         log_info("connected again", "node=%s", n->name);
     }
@@ -466,8 +484,7 @@ static void
 void_tags(struct node *n)
 {
     for (int s = 0; s < RQ_STATES; s++)
-        list_for_each(l, &n->states[s])
-        {
+        list_for_each (l, &n->states[s]) {
             struct request *rq = list_entry(l, struct request, link);
 
             if (rq->tag)

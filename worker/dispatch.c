@@ -51,8 +51,8 @@ measure(struct request *rq)
     struct task_entry *e = registry_entry(rq->def);
     double us = (double)(clock_mono_us() - rq->started_us);
 
-    e->mean_us = e->mean_us > 0 ? e->mean_us + mean_weight * (us - e->mean_us)
-                                : us + 1;
+    e->mean_us =
+        e->mean_us > 0 ? e->mean_us + mean_weight * (us - e->mean_us) : us + 1;
 }
 
 /* The outcome moves from where it was made to the request. */
@@ -101,9 +101,8 @@ fail_time_limit(struct request *rq)
     double limit = request_hard_limit(rq);
     struct json_object *args = json_object_new_array(), *v;
 
-    v = limit == (double)(int64_t)limit
-            ? json_object_new_int64((int64_t)limit)
-            : json_new_double(limit);
+    v = limit == (double)(int64_t)limit ? json_object_new_int64((int64_t)limit)
+                                        : json_new_double(limit);
     if (!args || json_append(args, v) != ST_OK) {
         json_object_put(args);
         args = NULL;
@@ -331,7 +330,8 @@ gather(struct node *n, struct request **out, size_t max)
     size_t k = 0;
 
     while (k < max && !list_empty(&n->blocking)) {
-        struct request *rq = list_entry(n->blocking.next, struct request, queue);
+        struct request *rq =
+            list_entry(n->blocking.next, struct request, queue);
 
         if (k && (!is_short(rq) || !is_short(out[0])))
             break;
@@ -454,38 +454,40 @@ pool_ended(void *arg, struct job *j, struct outcome *o)
 }
 
 static void
+death_counted(void *arg, enum status st)
+{
+    struct request *rq = arg;
+
+    if (st != ST_OK)
+        log_warning("a death was not counted", "id=%.*s reason=%s",
+                    (int)rq->tm.id.len, rq->tm.id.ptr, status_text(st));
+    rq->claimed = false;
+    consumer_claim(rq); /* runs it again, or says that it is enough */
+}
+
+static void
 crashed(struct request *rq, const char *how)
 {
     struct node *n = rq->n;
-    char text[160];
-    int len;
 
     rq->deaths++;
     log_error("executor lost", "task=%s id=%.*s how=%s deaths=%u",
               rq->def->name, (int)rq->tm.id.len, rq->tm.id.ptr, how,
               rq->deaths);
-    if (rq->late && n->records && n->phase == NODE_RUNNING &&
-        rq->deaths + (uint64_t)rq->attempt <=
-            (uint64_t)n->config->worker_max_attempts) {
-        /* A failed attempt: it is still ours, so it runs again here. */
-        request_move(rq, RQ_READY);
-        shm_leave(&n->slots, rq->slot);
-        rq->slot = -1;
-        flow_took(rq);
-        list_add_tail(&n->blocking, &rq->queue);
+    snprintf(rq->how, sizeof(rq->how), "Worker exited prematurely: %s Job: %u.",
+             how, rq->job.number);
+    if (rq->late && rq->claimed) {
+        request_move(rq, RQ_CLAIMING);
+        records_died(n->records, node_who(n), rq->tm.id, rq->attempt,
+                     death_counted, rq);
         return;
     }
-    if (rq->late && !n->records &&
-        (n->config->task_reject_on_worker_lost ||
-         rq->def->reject_on_worker_lost)) {
+    if (rq->late && (n->config->task_reject_on_worker_lost ||
+                     rq->def->reject_on_worker_lost)) {
         consumer_hand_back(rq, VERDICT_REQUEUE);
         return;
     }
-    len = snprintf(text, sizeof(text),
-                   "Worker exited prematurely: %s Job: %u.", how,
-                   rq->job.number);
-    outcome_raise(&rq->out, "WorkerLostError", "billiard.exceptions",
-                  len > 0 ? text : how);
+    outcome_raise(&rq->out, "WorkerLostError", "billiard.exceptions", rq->how);
     settle_start(rq);
 }
 

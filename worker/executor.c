@@ -24,9 +24,9 @@ enum { NODE_FD = 3, READ_SIZE = 64 * 1024, EXIT_PLUGIN = 2 };
 
 struct executor_state {
     struct buf in;
-    size_t used;     /* bytes of in that are dealt with */
-    uint32_t job;    /* the one that runs */
-    bool want_rss;   /* the node asks for it: max_memory_per_child */
+    size_t used;                /* bytes of in that are dealt with */
+    uint32_t job;               /* the one that runs */
+    bool want_rss;              /* the node asks for it: max_memory_per_child */
     struct json_object *fields; /* of the request that runs */
 };
 
@@ -100,8 +100,8 @@ next_frame(struct executor_state *x, struct frame *f)
     for (;;) {
         struct slice rest = {x->in.data + x->used, x->in.len - x->used};
         size_t used = 0;
-        enum status st = x->in.len ? frame_next(rest, f, &used, NULL)
-                                   : ST_AGAIN;
+        enum status st =
+            x->in.len ? frame_next(rest, f, &used, NULL) : ST_AGAIN;
 
         if (st == ST_OK) {
             x->used += used;
@@ -154,8 +154,8 @@ host_state(lovage_task *t, const char *state, struct json_object *meta)
 {
     struct json_object *head = json_object_new_object();
     struct slice name = {state, strlen(state)};
-    enum status st = head ? json_set(head, "state", json_new_str(name))
-                          : ST_NOMEM;
+    enum status st =
+        head ? json_set(head, "state", json_new_str(name)) : ST_NOMEM;
 
     if (st == ST_OK)
         st = host_message(t, FRAME_STATE, head, meta);

@@ -14,7 +14,7 @@
 
 enum { AGAIN_MS = 200 };
 
-/* The last message of a chord's header waits until the size is set. */
+/* The last message of a chord's header, until the size is set. */
 struct held {
     struct timer timer; /* first: fn gets its address */
     struct request *rq;
@@ -58,18 +58,17 @@ set_size(struct held *h)
 }
 
 static enum status
-hold_last(struct request *rq, struct signature_messages *ms)
+hold(struct request *rq, const struct signature_chord *c, struct message **m)
 {
     struct held *h = calloc(1, sizeof(*h));
-    struct signature_message *last = &ms->items[ms->count - 1];
 
     if (!h)
         return ST_NOMEM;
     h->rq = rq;
-    h->msg = last->msg;
-    last->msg = NULL;
-    h->size = ms->chord_size;
-    memcpy(h->group, ms->chord_group, sizeof(h->group));
+    h->msg = *m;
+    *m = NULL;
+    h->size = c->size;
+    memcpy(h->group, c->group, sizeof(h->group));
     rq->waits++;
     set_size(h);
     return ST_OK;
@@ -95,16 +94,19 @@ add_child(struct request *rq, struct json_object **child)
 static enum status
 send_all(struct request *rq, struct signature_messages *ms, struct error *err)
 {
-    size_t n = ms->count;
-    bool sized = ms->chord_size > 0 && n > 0;
+    size_t chord = 0;
     enum status st = ST_OK;
 
-    if (sized && !rq->n->result)
+    if (ms->chord_count && !rq->n->result)
         return error_set(err, ST_INVALID, "a chord needs a result backend");
-    for (size_t i = 0; i < n - sized && st == ST_OK; i++)
-        st = node_publish(rq->n, rq, &ms->items[i].msg);
-    if (st == ST_OK && sized)
-        st = hold_last(rq, ms);
+    for (size_t i = 0; i < ms->count && st == ST_OK; i++) {
+        struct message **m = &ms->items[i].msg;
+
+        if (chord < ms->chord_count && ms->chords[chord].last == i)
+            st = hold(rq, &ms->chords[chord++], m);
+        else
+            st = node_publish(rq->n, rq, m);
+    }
     if (st == ST_OK)
         st = add_child(rq, &ms->children);
     return st == ST_OK ? st : error_set(err, st, "out of memory");
@@ -213,8 +215,7 @@ apply_rest(struct request *rq, struct json_object *callbacks,
 }
 
 static enum status
-apply_callbacks(struct request *rq, struct json_object *args,
-                struct error *err)
+apply_callbacks(struct request *rq, struct json_object *args, struct error *err)
 {
     struct json_object *cbs = rq->tm.callbacks;
     size_t n = cbs ? json_object_array_length(cbs) : 0;
@@ -294,7 +295,8 @@ follow_up(struct request *rq)
         st = follow_retry(rq, &err);
         break;
     case OUTCOME_REPLACE:
-        st = follow_replace(rq, &err);
+        if (!rq->n->records) /* else when its lease is over: step_store() */
+            st = follow_replace(rq, &err);
         break;
     default:
         break;

@@ -106,8 +106,8 @@ add_links(struct json_object *options, const char *name,
             list = NULL;
     }
     for (size_t i = 0; list && i < n; i++)
-        if (json_append(list, json_object_get(json_object_array_get_idx(
-                                  more, i))) != ST_OK)
+        if (json_append(list, json_object_get(
+                                  json_object_array_get_idx(more, i))) != ST_OK)
             break;
     field_take(options, name, list);
 }

@@ -102,8 +102,8 @@ open_broker(struct node *n, struct error *err)
         .instance = n->instance,
         .adopt = n->page->dead[0] ? n->page->dead : NULL,
     };
-    enum status st = broker_open(&n->broker, &n->loop, &o, &consumer_events, n,
-                                 err);
+    enum status st =
+        broker_open(&n->broker, &n->loop, &o, &consumer_events, n, err);
 
     if (st == ST_OK && n->records)
         st = relay_open(&n->relay, &n->loop, n->records, n->broker, err);
@@ -157,8 +157,8 @@ consume(struct node *n, struct error *err)
     enum status st = ST_OK;
 
     if (!p[strspn(p, ", ")])
-        return n->broker->ops->consume(
-            n->broker, node_slice(c->task_default_queue), err);
+        return n->broker->ops->consume(n->broker,
+                                       node_slice(c->task_default_queue), err);
     while (st == ST_OK && *p) {
         struct slice s;
 
@@ -209,7 +209,7 @@ static void
 fini(struct node *n)
 {
     for (int s = 0; s < RQ_STATES; s++)
-        list_for_each_safe(l, &n->states[s])
+        list_for_each_safe (l, &n->states[s])
             request_free(list_entry(l, struct request, link));
     map_fini(&n->by_id);
     revoked_fini(&n->revoked);

@@ -79,7 +79,7 @@ struct node {
     int64_t clock; /* Celery's logical clock */
     uint64_t started_us;
     uint64_t renew_us, bury_us; /* when it was done last */
-    char raw[64 * 1024]; /* of the message being looked at: consumer.c */
+    char raw[64 * 1024];        /* of the message being looked at: consumer.c */
     struct metric *m_tasks, *m_in_hand, *m_executors, *m_lag;
 };
 
@@ -99,7 +99,7 @@ void consumer_settle(struct request *rq, enum verdict v);
 
 /* flow.c: how much is taken from the broker. */
 void flow_init(struct node *n);
-void flow_changed(struct node *n); /* looks again at the end of this turn */
+void flow_changed(struct node *n);  /* looks again at the end of this turn */
 void flow_took(struct request *rq); /* it wants to run from now on */
 void flow_left(struct request *rq); /* it runs, or is gone; may be repeated */
 /* True if it is a blocking one beyond what may wait here: hand it back. */
@@ -145,8 +145,8 @@ void follow_errbacks_of(struct request *rq, struct json_object *errbacks,
 /* Sends sig as a child of rq's task.  sig is borrowed.  partial: array put
  * before its args, or NULL; chain: what is left of a chain, or NULL. */
 enum status follow_apply(struct request *rq, struct json_object *sig,
-                         struct json_object *partial,
-                         struct json_object *chain, struct error *err);
+                         struct json_object *partial, struct json_object *chain,
+                         struct error *err);
 
 /* follow_retry.c */
 enum status follow_retry(struct request *rq, struct error *err);

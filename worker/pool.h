@@ -17,10 +17,10 @@ enum { POOL_BATCH_MAX = 8 };
 
 /* What the pool knows of a task; a member of the request. */
 struct job {
-    struct list link; /* in its executor's list */
+    struct list link;          /* in its executor's list */
     struct executor *executor; /* NULL: not in the pool */
     uint32_t number;
-    uint64_t started_us; /* monotonic; 0: not begun */
+    uint64_t started_us;       /* monotonic; 0: not begun */
     uint64_t soft_ms, hard_ms; /* limits; 0: none */
 };
 

@@ -65,8 +65,8 @@ handle_closed(uv_handle_t *h)
 static void
 start_soon(struct pool *p)
 {
-    unsigned shift = p->failures < AGAIN_MAX_SHIFT ? p->failures
-                                                   : AGAIN_MAX_SHIFT;
+    unsigned shift =
+        p->failures < AGAIN_MAX_SHIFT ? p->failures : AGAIN_MAX_SHIFT;
 
     if (p->closed)
         return;
@@ -258,11 +258,9 @@ say_hello(struct executor *x)
     struct frame f = {.type = FRAME_HELLO};
     struct buf b;
     enum status st;
-    int n = snprintf(text, sizeof(text), "{\"parent\": %d, \"rss\": %s}",
-                     (int)getpid(),
-                     x->pool->config->worker_max_memory_per_child > 0
-                         ? "true"
-                         : "false");
+    int n = snprintf(
+        text, sizeof(text), "{\"parent\": %d, \"rss\": %s}", (int)getpid(),
+        x->pool->config->worker_max_memory_per_child > 0 ? "true" : "false");
 
     f.head.ptr = text;
     f.head.len = (size_t)n;

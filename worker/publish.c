@@ -58,9 +58,9 @@ try(struct outgoing *o)
 static void
 publish_again(struct timer *t)
 {
-    struct outgoing *o = (struct outgoing *)(void *)((char *)t -
-                                                     offsetof(struct outgoing,
-                                                              timer));
+    struct outgoing *o =
+        (struct outgoing *)(void *)((char *)t -
+                                    offsetof(struct outgoing, timer));
 
     try(o);
 }
@@ -92,7 +92,9 @@ node_published(struct node *n, void *cookie, enum status st)
 {
     struct outgoing *o = cookie;
 
-    if (!cookie || (n->relay && relay_published(n->relay, cookie, st)))
+    /* While all is closed, nothing waits for an answer any more. */
+    if (!cookie || n->phase == NODE_CLOSING ||
+        (n->relay && relay_published(n->relay, cookie, st)))
         return;
     if (st == ST_OK) {
         done(o);
@@ -107,7 +109,8 @@ void
 node_publish_end(struct node *n)
 {
     while (!list_empty(&n->outgoing)) {
-        struct outgoing *o = list_entry(n->outgoing.next, struct outgoing, link);
+        struct outgoing *o =
+            list_entry(n->outgoing.next, struct outgoing, link);
 
         if (o->rq)
             o->rq->waits--;

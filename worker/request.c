@@ -18,14 +18,15 @@ static const char *const names[RQ_STATES] = {
 #define TO(state) (1u << RQ_##state)
 
 static const unsigned moves[RQ_STATES] = {
-    [RQ_RECEIVED] = TO(PARKED) | TO(CLAIMING) | TO(READY) | TO(SETTLING) |
-                    TO(SETTLED),
+    [RQ_RECEIVED] =
+        TO(PARKED) | TO(CLAIMING) | TO(READY) | TO(SETTLING) | TO(SETTLED),
     /* To CLAIMING also for a far eta, which moves to the outbox. */
     [RQ_PARKED] = TO(CLAIMING) | TO(READY) | TO(SETTLING) | TO(SETTLED),
     [RQ_CLAIMING] = TO(READY) | TO(PARKED) | TO(SETTLING) | TO(SETTLED),
-    [RQ_READY] = TO(RUNNING) | TO(SETTLING) | TO(SETTLED),
-    /* To READY: its executor died, and it may try again. */
-    [RQ_RUNNING] = TO(READY) | TO(SETTLING) | TO(SETTLED),
+    /* To CLAIMING: its claim is released, or its executor died and it is to
+     * be claimed once more. */
+    [RQ_READY] = TO(RUNNING) | TO(CLAIMING) | TO(SETTLING) | TO(SETTLED),
+    [RQ_RUNNING] = TO(CLAIMING) | TO(SETTLING) | TO(SETTLED),
     [RQ_SETTLING] = TO(SETTLED),
 };
 

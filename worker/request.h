@@ -2,19 +2,20 @@
 #define WORKER_REQUEST_H
 
 #include "protocol/task.h"
+#include "store/broker.h"
 #include "worker/pool.h"
 #include "worker/registry.h"
 #include "worker/task.h"
 #include "worker/timers.h"
 
 /* A task that a node has in hand, from its delivery until it is settled. */
-#define REQUEST_STATES(X)                                                   \
-    X(RECEIVED, "received")   /* being looked at */                         \
-    X(PARKED, "parked")       /* its eta is to come */                      \
-    X(CLAIMING, "claiming")   /* asked of the records, or of the outbox */  \
-    X(READY, "ready")         /* waits for an executor or an async place */ \
-    X(RUNNING, "running")                                                   \
-    X(SETTLING, "settling") /* its outcome is being told */                 \
+#define REQUEST_STATES(X)                                                 \
+    X(RECEIVED, "received") /* being looked at */                         \
+    X(PARKED, "parked")     /* its eta is to come */                      \
+    X(CLAIMING, "claiming") /* asked of the records, or of the outbox */  \
+    X(READY, "ready")       /* waits for an executor or an async place */ \
+    X(RUNNING, "running")                                                 \
+    X(SETTLING, "settling") /* its outcome is being told */               \
     X(SETTLED, "settled")   /* to be freed */
 
 enum request_state {
@@ -27,11 +28,11 @@ enum request_state {
 /* What settling does, in this order (celery-wire.md 6.7, 6.13); each step
  * decides for itself whether the outcome asks for it. */
 enum settle_step {
-    STEP_FOLLOW,   /* publish callbacks, the chain's next, a retry */
-    STEP_RECORD,   /* the row in PostgreSQL; the fence */
-    STEP_STORE,    /* the result backend */
-    STEP_CHORD,    /* our part of a chord, and maybe its body */
-    STEP_CHAIN,    /* a failure is that of all later steps too */
+    STEP_FOLLOW, /* publish callbacks, the chain's next, a retry */
+    STEP_RECORD, /* the row in PostgreSQL; the fence */
+    STEP_STORE,  /* the result backend */
+    STEP_CHORD,  /* our part of a chord, and maybe its body */
+    STEP_CHAIN,  /* a failure is that of all later steps too */
     STEP_ERRBACKS,
     STEP_ACK,
     STEP_END
@@ -48,15 +49,17 @@ struct request {
     const struct lovage_task_def *def; /* NULL: unknown task */
     char *queue_name;                  /* owned: where it came from */
 
-    uint64_t tag; /* 0: acknowledged, or handed back */
+    uint64_t tag;  /* 0: acknowledged, or handed back */
     bool tag_void; /* the connection it came by is lost */
-    bool late;    /* acknowledged when its outcome is stored */
+    bool late;     /* acknowledged when its outcome is stored */
     bool ignore_result;
     bool claimed; /* settle the record with this attempt */
     int64_t attempt;
-    unsigned deaths; /* executors and nodes that it took with it */
-    bool terminate;  /* revoked while it ran */
-    bool counted;    /* among those that wait to run: flow.c */
+    unsigned deaths;   /* executors and nodes that it took with it */
+    char how[160];     /* the last of them; "": none */
+    enum verdict back; /* where it goes when its claim is released */
+    bool terminate;    /* revoked while it ran */
+    bool counted;      /* among those that wait to run: flow.c */
 
     double time_start; /* unix time; 0: not started */
     uint64_t started_us;

@@ -107,8 +107,7 @@ void
 revoked_each(const struct revoked *r,
              void (*fn)(void *arg, struct slice id, uint64_t at_us), void *arg)
 {
-    list_for_each(n, &r->order)
-    {
+    list_for_each (n, &r->order) {
         struct revoked_id *e = list_entry(n, struct revoked_id, link);
 
         fn(arg, key_of(e), e->at_us);

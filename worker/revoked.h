@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 enum {
-    REVOKED_MAX = 50000,   /* ids; Celery's CELERY_WORKER_REVOKES_MAX */
+    REVOKED_MAX = 50000,    /* ids; Celery's CELERY_WORKER_REVOKES_MAX */
     REVOKED_SECONDS = 10800 /* Celery's CELERY_WORKER_REVOKE_EXPIRES */
 };
 

@@ -22,17 +22,16 @@ step_ack(struct request *rq)
 
     if (rq->out.kind == OUTCOME_REJECT)
         v = rq->out.requeue ? VERDICT_REQUEUE : VERDICT_REJECT;
-    else if (!rq->def ||
-             (rq->out.kind == OUTCOME_RAISE && rq->late &&
-              !c->task_acks_on_failure_or_timeout))
+    else if (!rq->def || (rq->out.kind == OUTCOME_RAISE && rq->late &&
+                          !c->task_acks_on_failure_or_timeout))
         v = VERDICT_REJECT;
     consumer_settle(rq, v);
 }
 
 static void (*const steps[])(struct request *rq) = {
-    [STEP_FOLLOW] = follow_up,          [STEP_RECORD] = step_record,
-    [STEP_STORE] = step_store,          [STEP_CHORD] = step_chord,
-    [STEP_CHAIN] = step_chain,          [STEP_ERRBACKS] = follow_errbacks,
+    [STEP_FOLLOW] = follow_up, [STEP_RECORD] = step_record,
+    [STEP_STORE] = step_store, [STEP_CHORD] = step_chord,
+    [STEP_CHAIN] = step_chain, [STEP_ERRBACKS] = follow_errbacks,
     [STEP_ACK] = step_ack,
 };
 

@@ -14,8 +14,8 @@ static const char *
 status_of(const struct outcome *o)
 {
     static const char *const names[OUTCOME_KINDS] = {
-        [OUTCOME_NONE] = "FAILURE",   [OUTCOME_RETURN] = "SUCCESS",
-        [OUTCOME_RAISE] = "FAILURE",  [OUTCOME_RETRY] = "RETRY",
+        [OUTCOME_NONE] = "FAILURE",    [OUTCOME_RETURN] = "SUCCESS",
+        [OUTCOME_RAISE] = "FAILURE",   [OUTCOME_RETRY] = "RETRY",
         [OUTCOME_REJECT] = "REJECTED", [OUTCOME_IGNORE] = "IGNORED",
         [OUTCOME_REPLACE] = "RETRY", /* the id lives on in another message */
         [OUTCOME_REVOKED] = "REVOKED",
@@ -85,6 +85,7 @@ step_record(struct request *rq)
     struct buf result, error;
     struct records_outcome r = {
         .id = rq->tm.id,
+        .task = rq->tm.name,
         .attempt = rq->attempt,
         .status = text_of(status_of(o)),
         .traceback = text_of(o->traceback),
@@ -197,10 +198,14 @@ settle_put(struct request *rq, const struct task_state *ts)
 void
 step_store(struct request *rq)
 {
-    struct result *r = rq->n->result;
     struct task_state ts;
+    struct error err;
 
-    if (!r || !is_stored(rq))
+    /* Its id is free to be claimed only now that the lease is over. */
+    if (rq->out.kind == OUTCOME_REPLACE && rq->n->records &&
+        follow_replace(rq, &err) != ST_OK)
+        outcome_raise(&rq->out, "ValueError", "builtins", err.text);
+    if (!rq->n->result || !is_stored(rq))
         return;
     fill_state(rq, &ts);
     settle_put(rq, &ts);

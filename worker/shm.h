@@ -25,13 +25,13 @@ struct shm_slot {
 
 struct shm_page {
     uint32_t magic;
-    int32_t supervisor;                 /* its process id */
-    uint32_t index;                     /* of the node, from 1 */
-    char instance[SHM_INSTANCE_MAX];    /* the node's, for the broker */
-    char dead[SHM_INSTANCE_MAX];        /* the one before: to be adopted */
-    _Atomic uint64_t heartbeat_us;      /* CLOCK_MONOTONIC; 0: starting */
-    _Atomic uint32_t ready;             /* it has been connected */
-    uint32_t lost_count;                /* slots of the dead, below */
+    int32_t supervisor;              /* its process id */
+    uint32_t index;                  /* of the node, from 1 */
+    char instance[SHM_INSTANCE_MAX]; /* the node's, for the broker */
+    char dead[SHM_INSTANCE_MAX];     /* the one before: to be adopted */
+    _Atomic uint64_t heartbeat_us;   /* CLOCK_MONOTONIC; 0: starting */
+    _Atomic uint32_t ready;          /* it has been connected */
+    uint32_t lost_count;             /* slots of the dead, below */
     struct shm_slot lost[SHM_SLOTS];
     struct shm_slot slots[SHM_SLOTS];
 };

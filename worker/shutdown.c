@@ -17,7 +17,7 @@ static const uint64_t second_us = 1000000;
 static void
 each_in(struct node *n, enum request_state s, void (*fn)(struct request *rq))
 {
-    list_for_each_safe(l, &n->states[s])
+    list_for_each_safe (l, &n->states[s])
         fn(list_entry(l, struct request, link));
 }
 
@@ -62,16 +62,18 @@ static void
 close_all(struct node *n)
 {
     const uint32_t flush_ms = 3000;
+    struct relay *relay = n->relay;
 
+    n->relay = NULL;
     n->phase = NODE_CLOSING;
     log_info("closing", "node=%s", n->name);
     each_in(n, RQ_PARKED, give_back);
     node_publish_end(n);
     n->closing = 2; /* the pool and the broker */
     pool_close(n->pool, part_closed, n);
-    if (n->relay) {
+    if (relay) {
         n->closing++;
-        relay_close(n->relay, part_closed, n);
+        relay_close(relay, part_closed, n);
     }
     n->broker->ops->close(n->broker, flush_ms, part_closed, n);
     if (n->result) {

@@ -68,8 +68,7 @@ node_store_lost(struct node *n, struct slice id, const char *text)
         json_object_put(args);
         args = NULL;
     }
-    ts.result =
-        state_exception("WorkerLostError", "billiard.exceptions", args);
+    ts.result = state_exception("WorkerLostError", "billiard.exceptions", args);
     json_object_put(args);
     if (n->result)
         n->result->ops->put(n->result, &ts, NULL, NULL);

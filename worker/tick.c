@@ -67,7 +67,8 @@ watch(struct node *n, uint64_t now)
 static void
 show(struct node *n, uint64_t now)
 {
-    double lag = now > n->tick_due_us ? (double)(now - n->tick_due_us) / 1e6 : 0;
+    double lag =
+        now > n->tick_due_us ? (double)(now - n->tick_due_us) / 1e6 : 0;
 
     metric_observe(n->m_lag, NULL, lag);
     for (int s = 0; s < RQ_SETTLED; s++)
