@@ -492,7 +492,7 @@ class Worker(Lovage):
         for arg in self.argv:
             if arg.startswith("--nodes="):
                 count = int(arg.partition("=")[2])
-        return self.fresh().count(": ready node=") >= count
+        return self.fresh().count("worker ready node=") >= count
 
     def nodes(self):
         """The process ids of the nodes."""
