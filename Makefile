@@ -11,7 +11,7 @@ CC      ?= cc
 CFLAGS  ?= -O2 -g
 comma   := ,
 VARIANT := $(if $(SAN),$(subst $(comma),-,$(SAN)),$(if $(COV),cov,plain))
-B       := build/$(VARIANT)
+B       := build/$(VARIANT)$(if $(findstring clang,$(CC)),-clang)
 VERSION := $(shell cat VERSION)
 
 # civetweb has no pkg-config file in Debian 12.
