@@ -85,6 +85,8 @@ struct broker_redis {
     struct map by_id, by_tag;
     struct list unsettled, acks, requeues, settling, ack_batches;
     size_t unsettled_count;
+    size_t requeue_count; /* of requeues and settling; they keep their room, so
+                             that a requeued message can be the next */
     uint64_t last_id;
     struct recent recent;
     uint64_t lost_us; /* of the last loss; 0: none */
@@ -148,7 +150,7 @@ void redis_queues_free(struct broker_redis *b);
 /* broker_held.c */
 struct held *redis_held_add(struct broker_redis *b, struct slice tag);
 struct held *redis_held_find(struct broker_redis *b, struct slice tag);
-void redis_held_drop(struct broker_redis *b, struct held *h);
+void redis_held_drop(struct broker_redis *b, struct held *h); /* requeued */
 void redis_settle(struct broker *base, uint64_t tag, enum verdict v);
 void redis_settle_all(struct broker_redis *b); /* hands all back */
 void redis_settle_flush(struct broker_redis *b);

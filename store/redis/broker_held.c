@@ -142,8 +142,10 @@ settle_held(struct broker_redis *b, struct held *h, enum verdict v)
     h->verdict = v;
     if (v == VERDICT_ACK || v == VERDICT_REJECT)
         list_add_tail(&b->acks, &h->node);
-    else
+    else {
         list_add_tail(&b->requeues, &h->node);
+        b->requeue_count++;
+    }
 }
 
 /* Tags in our set that we do not know: the answer to a take was lost. */
@@ -221,6 +223,8 @@ void
 redis_held_drop(struct broker_redis *b, struct held *h)
 {
     held_free(b, h);
+    b->requeue_count--;
+    turn_ask(&b->turn);
 }
 
 void

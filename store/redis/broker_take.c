@@ -35,10 +35,13 @@ pause_for(struct broker_redis *b, enum pause p, uint32_t ms)
     uv_timer_start(&b->wait, on_wait, ms, 0);
 }
 
-static bool
-has_room(const struct broker_redis *b)
+/* How many more may be taken. */
+static size_t
+room(const struct broker_redis *b)
 {
-    return b->unsettled_count < b->prefetch && b->queue_count > 0;
+    size_t used = b->unsettled_count + b->requeue_count;
+
+    return used < b->prefetch && b->queue_count > 0 ? b->prefetch - used : 0;
 }
 
 static void
@@ -306,10 +309,10 @@ add_take(struct broker_redis *b, struct redis_cmd *cmd, size_t want)
 static void
 send_take(struct broker_redis *b)
 {
-    size_t room = b->prefetch - b->unsettled_count;
+    size_t want = room(b);
     struct redis_cmd cmd;
 
-    add_take(b, &cmd, room < TAKE_MAX ? room : TAKE_MAX);
+    add_take(b, &cmd, want < TAKE_MAX ? want : TAKE_MAX);
     if (redis_send(calls_client(b->calls), &cmd, on_taken, b) == ST_OK)
         b->taking = true;
     else
@@ -337,7 +340,7 @@ redis_last_answer(const struct broker *base)
 void
 redis_take_more(struct broker_redis *b)
 {
-    if (b->ready && !b->closing && !b->taking && b->hungry && has_room(b))
+    if (b->ready && !b->closing && !b->taking && b->hungry && room(b) > 0)
         send_take(b);
 }
 
