@@ -287,7 +287,7 @@ llm_models_read(struct llm_models *m, const char *path, int64_t allowance,
                     &m->doc, &why);
     if (st != ST_OK) {
         st = error_set(err, ST_INVALID, "llm_models_file: %.100s: %.100s", path,
-                  why.text);
+                       why.text);
         goto out;
     }
     st = check_members(&p, m->doc, known, err);
