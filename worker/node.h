@@ -42,7 +42,7 @@ struct node {
     enum node_phase phase;
     int exit_code;
     unsigned closing; /* parts that are not closed yet */
-    uv_signal_t signals[5];
+    uv_signal_t signals[4];
     uv_timer_t tick;
     struct timers timers;
     struct turn flow;
