@@ -191,17 +191,29 @@ send_wire(struct stream *s)
         stream_fail(s, ST_LOST, uv_strerror(r));
 }
 
-/* All is sent: a TLS peer is told that nothing is missing. */
+static void
+on_shutdown(uv_shutdown_t *req, int status)
+{
+    (void)req; /* the peer's end or the timer goes on from here */
+    (void)status;
+}
+
+/* All is with the kernel.  Closing now could lose it: whatever the peer sends
+ * to a closed socket is answered with a reset, which throws away what it has
+ * not yet got.  So tell it that this was all, and wait for its own end. */
 static void
 end_drained(struct stream *s)
 {
+    s->finishing = true;
     if (s->tls != NULL) {
         stream_tls_end(s->tls);
         stream_tls_take(s->tls, &s->wire);
-        s->draining = false; /* or sending would come here again */
         send_wire(s);
     }
-    stream_close(s);
+    stream_pause(s, false);
+    if (s->state == OPEN &&
+        uv_shutdown(&s->conn->shutdown, &s->conn->io.stream, on_shutdown) != 0)
+        stream_close(s);
 }
 
 /* Sends what is queued, unless a write is under way: its end comes back. */
@@ -210,7 +222,8 @@ flush(struct stream *s)
 {
     enum status st = ST_OK;
 
-    if (s->conn == NULL || s->state < HANDSHAKE || s->conn->flight.len > 0)
+    if (s->conn == NULL || s->state < HANDSHAKE || s->finishing ||
+        s->conn->flight.len > 0)
         return;
     if (s->state == OPEN && s->plain.len > 0) {
         if (s->tls != NULL) {
@@ -488,7 +501,7 @@ stream_close_flushed(struct stream *s, uint32_t timeout_ms)
 {
     if (s == NULL || s->state == CLOSED)
         return;
-    if (s->state == LOST || stream_backlog(s) == 0) {
+    if (s->state == LOST || (s->state != OPEN && stream_backlog(s) == 0)) {
         stream_close(s);
         return;
     }

@@ -54,7 +54,8 @@ void stream_pause(struct stream *s, bool paused);
 /* No event comes after this; what is unsent is dropped.  NULL is fine. */
 void stream_close(struct stream *s);
 
-/* The same, but first sends what is queued, for at most timeout_ms. */
+/* The same, but first sends what is queued and waits until the peer has closed
+ * its side too, for at most timeout_ms. */
 void stream_close_flushed(struct stream *s, uint32_t timeout_ms);
 
 #endif

@@ -30,6 +30,7 @@ struct conn {
     } io;
     uv_connect_t connect;
     uv_write_t write;
+    uv_shutdown_t shutdown;
     struct stream *s;  /* NULL: abandoned */
     struct buf flight; /* what libuv is writing; empty: nothing */
     size_t flight_at;  /* of which so much was sent before */
@@ -39,7 +40,9 @@ struct conn {
 struct stream {
     enum stream_state state;
     int holds; /* timer, turn and lookup: what must end before the memory */
-    bool paused, resumed, draining;
+    bool paused, resumed;
+    bool draining;  /* closed by its owner, but there is something to send */
+    bool finishing; /* that is sent: waiting for the peer's end */
     uv_loop_t *loop;
     struct conn *conn; /* NULL: none */
     struct tls *tls;   /* NULL: plain */
