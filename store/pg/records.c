@@ -200,7 +200,8 @@ fail_batch(struct line *line, struct batch *b, const struct session_answer *a)
         requeue(r, b, 0);
         break;
     case ST_AGAIN:
-        log_warning("database asks to try again", "error=%s", a->why);
+        if (line->backoff.attempt == 0) /* once, not at every try */
+            log_warning("database asks to try again", "error=%s", a->why);
         requeue(r, b, 0);
         pause_line(line);
         break;

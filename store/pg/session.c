@@ -176,10 +176,12 @@ drop(struct session *s, const char *why)
     lose_open(s, line);
 }
 
-/* For where drop() would call back into the caller. */
+/* For where drop() would call back into the caller.  The socket is no longer
+ * watched: libpq may have closed it, and its number is free for others. */
 static void
 drop_later(struct session *s, const char *why)
 {
+    poll_close(s);
     if (s->broken == NULL)
         s->broken = why;
     uv_timer_start(&s->timer, on_timer, 0, 0);
@@ -328,7 +330,7 @@ on_set_up(struct session_call *call, const struct session_answer *a)
         return;
     }
     if (strcmp(PQgetvalue(a->rows, 0, 0), "t") == 0) {
-        drop_later(s, "the server is a standby");
+        drop_later(s, "the server is read-only");
         return;
     }
     if (s->down_us != 0)
@@ -341,19 +343,11 @@ on_set_up(struct session_call *call, const struct session_answer *a)
 }
 
 static void
-ignore_notice(void *arg, const PGresult *res)
-{
-    (void)arg;
-    (void)res;
-}
-
-static void
 set_up(struct session *s)
 {
     const char *plans = s->opts.generic_plans ? "force_generic_plan" : "auto";
 
     set_state(s, SETTING_UP);
-    PQsetNoticeReceiver(s->conn, ignore_notice, NULL);
     if (PQsetnonblocking(s->conn, 1) != 0 || !PQenterPipelineMode(s->conn)) {
         drop(s, "no pipeline mode");
         return;
@@ -396,6 +390,13 @@ on_connecting(uv_poll_t *p, int status, int events)
 }
 
 static void
+ignore_notice(void *arg, const PGresult *res)
+{
+    (void)arg;
+    (void)res;
+}
+
+static void
 connect_now(struct session *s)
 {
     set_state(s, CONNECTING);
@@ -408,6 +409,7 @@ connect_now(struct session *s)
         drop(s, PQerrorMessage(s->conn));
         return;
     }
+    PQsetNoticeReceiver(s->conn, ignore_notice, NULL);
     uv_timer_start(&s->timer, on_timer, CONNECT_TIMEOUT_MS, 0);
     if (!poll_want(s, UV_WRITABLE, on_connecting))
         drop(s, "cannot poll the socket");

@@ -147,7 +147,7 @@
 /* ---- the session ---- */
 
 #define SET_UP                                                          \
-    "SELECT pg_is_in_recovery(), "                                      \
+    "SELECT current_setting('transaction_read_only')::boolean, "        \
     "set_config('statement_timeout', $1, false), "                      \
     "set_config('plan_cache_mode', $2, false), "                        \
     "set_config('TimeZone', 'UTC', false), "                            \
@@ -345,9 +345,11 @@
                                   "FROM old) AND c.id NOT IN (SELECT id FROM " \
                                   "new)"
 
-#define HELD_BY(o)                                     \
-    "t.id = " o ".id AND t.running AND t.attempt = " o \
-    ".attempt AND t.lease_by = " o ".who"
+/* lease_until, not running: the planner must not think of walking over all that
+ * runs (tasks_lease). */
+#define HELD_BY(o)                                       \
+    "t.id = " o ".id AND t.lease_until IS NOT NULL AND " \
+    "t.attempt = " o ".attempt AND t.lease_by = " o ".who"
 /* What is left over of o, of which u was done: a row that is gone or is already
  * as it was to become is well (1), the rest came too late (0). */
 #define TOLD(same)                                                             \

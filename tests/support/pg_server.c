@@ -10,6 +10,7 @@
 #include <glob.h>
 #include <grp.h>
 #include <libpq-fe.h>
+#include <netinet/in.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -18,6 +19,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -32,7 +34,7 @@ enum {
 
 struct pg_server {
     char dir[MAX_PATH], data[MAX_PATH + 8], url[MAX_PATH + 64];
-    bool durable;
+    int port;
     pid_t pid; /* 0: not running */
 };
 
@@ -189,33 +191,9 @@ void
 pg_server_start(struct pg_server *s)
 {
     char program[MAX_PATH], log[MAX_PATH + 8];
-    const char *sync = s->durable ? "on" : "off";
-    char fsync_arg[32], pages_arg[32], dir_arg[MAX_PATH + 32];
-    const char *const args[] = {bin("postgres", program),
-                                "-D",
-                                s->data,
-                                "-c",
-                                "listen_addresses=",
-                                "-c",
-                                dir_arg,
-                                "-c",
-                                fsync_arg,
-                                "-c",
-                                pages_arg,
-                                "-c",
-                                "shared_buffers=64MB",
-                                "-c",
-                                "max_connections=40",
-                                "-c",
-                                "max_wal_size=256MB",
-                                "-c",
-                                "max_prepared_transactions=4",
-                                NULL};
+    const char *const args[] = {bin("postgres", program), "-D", s->data, NULL};
 
     snprintf(log, sizeof(log), "%s/log", s->dir);
-    snprintf(dir_arg, sizeof(dir_arg), "unix_socket_directories=%s", s->dir);
-    snprintf(fsync_arg, sizeof(fsync_arg), "fsync=%s", sync);
-    snprintf(pages_arg, sizeof(pages_arg), "full_page_writes=%s", sync);
     s->pid = spawn(true, log, args);
     for (int i = 0; i < START_TRIES; i++) {
         PGconn *conn = connect_to(s);
@@ -229,15 +207,50 @@ pg_server_start(struct pg_server *s)
     fail("the server does not start");
 }
 
-struct pg_server *
-pg_server_new(bool durable)
+static int
+free_port(void)
+{
+    struct sockaddr_in sin = {.sin_family = AF_INET,
+                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(sin);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (bind(fd, (struct sockaddr *)&sin, len) != 0 ||
+        getsockname(fd, (struct sockaddr *)&sin, &len) != 0)
+        fail("no free port");
+    close(fd);
+    return ntohs(sin.sin_port);
+}
+
+static void
+configure(const struct pg_server *s, bool durable, bool tcp)
+{
+    char path[MAX_PATH + 32];
+    FILE *f;
+
+    snprintf(path, sizeof(path), "%s/postgresql.conf", s->data);
+    f = fopen(path, "a");
+    if (f == NULL)
+        fail("cannot write postgresql.conf");
+    fprintf(f, "unix_socket_directories = '%s'\n", s->dir);
+    fprintf(f, "listen_addresses = '%s'\n", tcp ? "127.0.0.1" : "");
+    fprintf(f, "port = %d\n", s->port);
+    fprintf(f, "fsync = %s\n", durable ? "on" : "off");
+    fprintf(f, "full_page_writes = %s\n", durable ? "on" : "off");
+    fprintf(f, "shared_buffers = 64MB\nmax_connections = 40\n"
+               "max_wal_size = 256MB\nlog_error_verbosity = terse\n");
+    fclose(f);
+}
+
+static struct pg_server *
+new_server(bool durable, bool tcp)
 {
     struct pg_server *s = calloc(1, sizeof(*s));
     const struct passwd *pw = getpwnam("postgres");
 
     if (s == NULL)
         fail("no memory");
-    s->durable = durable;
+    s->port = tcp ? free_port() : 5432;
     snprintf(s->dir, sizeof(s->dir), "/tmp/lovage-pg-XXXXXX");
     if (mkdtemp(s->dir) == NULL)
         fail("cannot make a folder");
@@ -246,10 +259,24 @@ pg_server_new(bool durable)
         fail("there is no user postgres");
     snprintf(s->data, sizeof(s->data), "%s/data", s->dir);
     snprintf(s->url, sizeof(s->url),
-             "postgresql:///postgres?host=%s&user=lovage", s->dir);
+             "postgresql:///postgres?host=%s&user=lovage&port=%d", s->dir,
+             s->port);
     make_data(s);
+    configure(s, durable, tcp);
     pg_server_start(s);
     return s;
+}
+
+struct pg_server *
+pg_server_new(bool durable)
+{
+    return new_server(durable, false);
+}
+
+struct pg_server *
+pg_server_new_tcp(void)
+{
+    return new_server(false, true);
 }
 
 struct pg_server *
@@ -278,6 +305,12 @@ const char *
 pg_server_url(const struct pg_server *s)
 {
     return s->url;
+}
+
+int
+pg_server_port(const struct pg_server *s)
+{
+    return s->port;
 }
 
 void

@@ -11,12 +11,15 @@ struct pg_server;
 
 /* Running, without tables.  durable: with fsync, for tests of crashes. */
 struct pg_server *pg_server_new(bool durable);
-/* The same with Lovage's schema. */
+/* On a free port of 127.0.0.1 too: what "localhost" in the URL finds. */
+struct pg_server *pg_server_new_tcp(void);
+/* The first one with Lovage's schema. */
 struct pg_server *pg_server_new_migrated(bool durable);
 void pg_server_free(struct pg_server *s); /* stops it, removes the folder */
 
 /* database_url; borrowed. */
 const char *pg_server_url(const struct pg_server *s);
+int pg_server_port(const struct pg_server *s); /* 5432 unless it is on TCP */
 
 void pg_server_start(struct pg_server *s); /* and waits until it answers */
 void pg_server_crash(struct pg_server *s); /* immediate shutdown */
