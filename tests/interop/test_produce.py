@@ -67,7 +67,7 @@ def test_nan_comes_back(client):
 
 
 def test_async_result_has_all_fields(client):
-    before = datetime.datetime.utcnow()
+    before = datetime.datetime.now(datetime.timezone.utc)
     result = client.send("interop.add", 1, 1)
     assert result.get(timeout=client.timeout) == 2
     assert (result.state, result.result) == ("SUCCESS", 2)
