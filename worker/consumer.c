@@ -389,9 +389,10 @@ read_options(struct request *rq)
     const struct lovage_task_def *d = rq->def;
 
     rq->late = d->acks_late ? d->acks_late > 0 : c->task_acks_late;
-    rq->ignore_result = d->ignore_result || c->task_ignore_result;
-    if (rq->tm.ignore_result >= 0)
-        rq->ignore_result = rq->tm.ignore_result > 0;
+    /* Producers always send the header, false unless they were told: it can
+     * only add to what the task says. */
+    rq->ignore_result =
+        d->ignore_result || c->task_ignore_result || rq->tm.ignore_result > 0;
 }
 
 static void
