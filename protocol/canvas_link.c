@@ -90,11 +90,17 @@ canvas_link_all(struct canvas *c, struct json_object *sig, const char *option,
 
     if (callbacks == NULL)
         return ST_OK;
-    if (!json_object_is_type(callbacks, json_type_array))
-        return canvas_link(c, sig, option, callbacks);
+    if (!json_object_is_type(callbacks, json_type_array)) {
+        st = signature_check(callbacks, c->err);
+        return st == ST_OK ? canvas_link(c, sig, option, callbacks) : st;
+    }
     for (size_t i = 0; i < json_object_array_length(callbacks) && st == ST_OK;
-         i++)
-        st = canvas_link(c, sig, option,
-                         json_object_array_get_idx(callbacks, i));
+         i++) {
+        struct json_object *callback = json_object_array_get_idx(callbacks, i);
+
+        st = signature_check(callback, c->err);
+        if (st == ST_OK)
+            st = canvas_link(c, sig, option, callback);
+    }
     return st;
 }

@@ -13,22 +13,28 @@ struct parts {
     struct json_object *args, *callbacks, *errbacks, *stamps;
 };
 
-/* The list option, as a list; NULL when there is none. */
+/* The list option, as a list; NULL when there is none.  A callback that is no
+ * signature would be found out by the worker that wants to call it. */
 static enum status
-list_option(struct json_object *options, const char *key,
+list_option(struct canvas *c, struct json_object *options, const char *key,
             struct json_object **out)
 {
     struct json_object *v = json_get(options, key);
+    enum status st = ST_OK;
 
     if (v == NULL)
         return ST_OK;
-    if (json_object_is_type(v, json_type_array)) {
-        if (json_object_array_length(v) > 0)
-            *out = json_object_get(v);
-        return ST_OK;
+    if (!json_object_is_type(v, json_type_array)) {
+        *out = json_object_new_array();
+        if (json_append(*out, json_object_get(v)) != ST_OK)
+            return canvas_nomem(c);
+    } else if (json_object_array_length(v) > 0) {
+        *out = json_object_get(v);
     }
-    *out = json_object_new_array();
-    return json_append(*out, json_object_get(v));
+    for (size_t i = 0;
+         *out != NULL && i < json_object_array_length(*out) && st == ST_OK; i++)
+        st = signature_check(json_object_array_get_idx(*out, i), c->err);
+    return st;
 }
 
 static enum status
@@ -53,7 +59,8 @@ collect_stamps(struct json_object *options, struct json_object **out)
 }
 
 static enum status
-collect(struct json_object *sig, struct json_object *partial, struct parts *p)
+collect(struct canvas *c, struct json_object *sig, struct json_object *partial,
+        struct parts *p)
 {
     struct json_object *options = json_get(sig, "options");
     enum status st;
@@ -61,12 +68,12 @@ collect(struct json_object *sig, struct json_object *partial, struct parts *p)
     if (signature_immutable(sig))
         partial = NULL;
     p->args = canvas_concat(partial, json_get(sig, "args"));
-    if (p->args == NULL)
-        return ST_NOMEM;
-    st = list_option(options, "link", &p->callbacks);
+    if (p->args == NULL || collect_stamps(options, &p->stamps) != ST_OK)
+        return canvas_nomem(c);
+    st = list_option(c, options, "link", &p->callbacks);
     if (st == ST_OK)
-        st = list_option(options, "link_error", &p->errbacks);
-    return st == ST_OK ? collect_stamps(options, &p->stamps) : st;
+        st = list_option(c, options, "link_error", &p->errbacks);
+    return st;
 }
 
 static bool
@@ -277,11 +284,9 @@ canvas_send(struct canvas *c, struct json_object *sig,
             struct json_object *partial, struct canvas_result *out)
 {
     struct parts p = {0};
-    enum status st = collect(sig, partial, &p);
+    enum status st = collect(c, sig, partial, &p);
 
-    if (st != ST_OK)
-        canvas_nomem(c);
-    else
+    if (st == ST_OK)
         st = send_parts(c, sig, &p, out);
     json_object_put(p.args);
     json_object_put(p.callbacks);
