@@ -106,25 +106,25 @@ run(uv_loop_t *l, uint64_t ms, const int *number, const size_t *size, size_t n)
 }
 
 void
-loop_until(uv_loop_t *l, const int *what, int n)
+stream_loop_until(uv_loop_t *l, const int *what, int n)
 {
     run(l, 10000, what, NULL, (size_t)n);
 }
 
 void
-loop_until_size(uv_loop_t *l, const size_t *what, size_t n)
+stream_loop_until_size(uv_loop_t *l, const size_t *what, size_t n)
 {
     run(l, 10000, NULL, what, n);
 }
 
 void
-loop_for(uv_loop_t *l, uint64_t ms)
+stream_loop_for(uv_loop_t *l, uint64_t ms)
 {
     run(l, ms, NULL, NULL, 0);
 }
 
 void
-loop_end(uv_loop_t *l)
+stream_loop_end(uv_loop_t *l)
 {
     uv_run(l, UV_RUN_DEFAULT);
     cr_assert_eq(uv_loop_close(l), 0);

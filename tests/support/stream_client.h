@@ -21,13 +21,13 @@ void stream_client_close(struct stream_client *c);
 void stream_client_fini(struct stream_client *c);
 
 /* Runs the loop until *what is at least n; fails the test after 10 s. */
-void loop_until(uv_loop_t *l, const int *what, int n);
-void loop_until_size(uv_loop_t *l, const size_t *what, size_t n);
+void stream_loop_until(uv_loop_t *l, const int *what, int n);
+void stream_loop_until_size(uv_loop_t *l, const size_t *what, size_t n);
 
 /* Runs the loop for ms. */
-void loop_for(uv_loop_t *l, uint64_t ms);
+void stream_loop_for(uv_loop_t *l, uint64_t ms);
 
 /* Runs the loop to its end and closes it: nothing may be left. */
-void loop_end(uv_loop_t *l);
+void stream_loop_end(uv_loop_t *l);
 
 #endif

@@ -65,7 +65,7 @@ finish(void)
     if (srv.listener.handle.loop != NULL &&
         !uv_is_closing(&srv.listener.handle))
         uv_close(&srv.listener.handle, NULL);
-    loop_end(&loop);
+    stream_loop_end(&loop);
 }
 
 static void
@@ -183,11 +183,11 @@ Test(stream, what_is_written_comes_back_and_a_turn_travels_together)
 {
     serve_and_open(SRV_ECHO);
     stream_client_write(&cl, slice("early "));
-    loop_until(&loop, &cl.connected, 1);
+    stream_loop_until(&loop, &cl.connected, 1);
     for (int i = 0; i < 100; i++)
         stream_client_write(&cl, slice("x"));
     cr_expect_geq(stream_backlog(cl.s), 100);
-    loop_until_size(&loop, &cl.got.len, 106);
+    stream_loop_until_size(&loop, &cl.got.len, 106);
     cr_expect_eq(strncmp(cl.got.data, "early xxx", 9), 0);
     cr_expect_leq(srv.pieces, 2);
     cr_expect_eq(stream_backlog(cl.s), 0);
@@ -210,7 +210,7 @@ Test(stream, a_unix_socket_serves_as_well)
     cr_assert_eq(uv_listen(&srv.listener.stream, 8, on_connection), 0);
     stream_client_open(&cl, &loop, &o);
     stream_client_write(&cl, slice("abc"));
-    loop_until_size(&loop, &cl.got.len, 3);
+    stream_loop_until_size(&loop, &cl.got.len, 3);
     finish();
     rmdir(dir);
 }
@@ -225,7 +225,7 @@ Test(stream, megabytes_come_back_whole_and_in_order)
     serve_and_open(SRV_ECHO);
     for (size_t i = 0; i < size; i += size / 8)
         stream_client_write(&cl, (struct slice){bytes + i, size / 8});
-    loop_until_size(&loop, &cl.got.len, size);
+    stream_loop_until_size(&loop, &cl.got.len, size);
     cr_expect_eq(memcmp(cl.got.data, bytes, size), 0);
     cr_expect_eq(stream_backlog(cl.s), 0);
     free(bytes);
@@ -239,7 +239,7 @@ Test(stream, a_name_is_looked_up_and_each_of_its_addresses_tried)
     /* Mostly ::1 comes first, where nobody listens. */
     o.port = serve(SRV_ECHO);
     stream_client_open(&cl, &loop, &o);
-    loop_until(&loop, &cl.connected, 1);
+    stream_loop_until(&loop, &cl.connected, 1);
     finish();
 }
 
@@ -250,7 +250,7 @@ Test(stream, a_refused_connection_is_told_once_with_its_address)
 
     stream_client_open(&cl, &loop, &o);
     stream_client_write(&cl, slice("never sent"));
-    loop_until(&loop, &cl.lost, 1);
+    stream_loop_until(&loop, &cl.lost, 1);
     snprintf(text, sizeof(text), "127.0.0.1:%d: connection refused", o.port);
     cr_expect_str_eq(cl.why.text, text);
     cr_expect_eq(cl.why.code, ST_LOST);
@@ -265,7 +265,7 @@ Test(stream, a_name_that_nobody_knows_is_lost)
     struct stream_opts o = {.host = "no..such", .port = 1};
 
     stream_client_open(&cl, &loop, &o);
-    loop_until(&loop, &cl.lost, 1);
+    stream_loop_until(&loop, &cl.lost, 1);
     cr_expect_eq(cl.why.code, ST_LOST);
     cr_expect_eq(strncmp(cl.why.text, "no..such:1: ", 12), 0, "%s",
                  cl.why.text);
@@ -277,7 +277,7 @@ Test(stream, a_missing_socket_is_lost)
     struct stream_opts o = {.path = "/tmp/lovage-no-such.sock"};
 
     stream_client_open(&cl, &loop, &o);
-    loop_until(&loop, &cl.lost, 1);
+    stream_loop_until(&loop, &cl.lost, 1);
     cr_expect_str_eq(cl.why.text,
                      "/tmp/lovage-no-such.sock: no such file or directory");
     finish();
@@ -302,7 +302,7 @@ Test(stream, a_peer_that_does_not_answer_is_given_up_in_time)
     }
     o.port = ntohs(a.sin_port);
     stream_client_open(&cl, &loop, &o);
-    loop_until(&loop, &cl.lost, 1);
+    stream_loop_until(&loop, &cl.lost, 1);
     cr_expect_eq(cl.why.code, ST_TIMEOUT);
     cr_expect_not_null(strstr(cl.why.text, "connecting took more than 200 ms"),
                        "%s", cl.why.text);
@@ -316,7 +316,7 @@ Test(stream, a_peer_that_does_not_answer_is_given_up_in_time)
 Test(stream, what_a_peer_said_before_it_closed_arrives_first)
 {
     serve_and_open(SRV_GREET);
-    loop_until(&loop, &cl.lost, 1);
+    stream_loop_until(&loop, &cl.lost, 1);
     cr_expect_eq(cl.connected, 1);
     cr_expect_eq(cl.got.len, 5);
     cr_expect_eq(cl.why.code, ST_LOST);
@@ -327,7 +327,7 @@ Test(stream, what_a_peer_said_before_it_closed_arrives_first)
 Test(stream, a_reset_is_lost)
 {
     serve_and_open(SRV_RESET);
-    loop_until(&loop, &cl.lost, 1);
+    stream_loop_until(&loop, &cl.lost, 1);
     cr_expect_eq(cl.why.code, ST_LOST);
     finish();
 }
@@ -342,7 +342,7 @@ Test(stream, too_much_unsent_loses_it_once_and_not_within_the_call)
     for (int i = 0; i < 10; i++)
         stream_client_write(&cl, (struct slice){bytes, sizeof(bytes)});
     cr_expect_eq(cl.lost, 0);
-    loop_until(&loop, &cl.lost, 1);
+    stream_loop_until(&loop, &cl.lost, 1);
     cr_expect_not_null(strstr(cl.why.text, "too many unsent bytes"));
     finish();
     cr_expect_eq(cl.lost, 1);
@@ -356,7 +356,7 @@ Test(stream, the_limit_counts_what_the_kernel_has_not_taken)
 
     o.port = serve(SRV_SILENT);
     stream_client_open(&cl, &loop, &o);
-    loop_until(&loop, &cl.connected, 1);
+    stream_loop_until(&loop, &cl.connected, 1);
     for (; cl.lost == 0 && written < 200; written++) {
         stream_client_write(&cl, (struct slice){bytes, sizeof(bytes)});
         uv_run(&loop, UV_RUN_NOWAIT);
@@ -370,14 +370,14 @@ Test(stream, the_limit_counts_what_the_kernel_has_not_taken)
 Test(stream, paused_it_gets_nothing_and_resumed_it_gets_all)
 {
     serve_and_open(SRV_ECHO);
-    loop_until(&loop, &cl.connected, 1);
+    stream_loop_until(&loop, &cl.connected, 1);
     stream_pause(cl.s, true);
     stream_client_write(&cl, slice("abc"));
-    loop_for(&loop, 50);
+    stream_loop_for(&loop, 50);
     cr_expect_eq(srv.bytes, 3);
     cr_expect_eq(cl.got.len, 0);
     stream_pause(cl.s, false);
-    loop_until_size(&loop, &cl.got.len, 3);
+    stream_loop_until_size(&loop, &cl.got.len, 3);
     finish();
 }
 
@@ -386,12 +386,12 @@ Test(stream, it_can_be_paused_before_it_is_connected)
     serve_and_open(SRV_ECHO);
     stream_pause(cl.s, true);
     stream_client_write(&cl, slice("abc"));
-    loop_until(&loop, &cl.connected, 1);
-    loop_for(&loop, 50);
+    stream_loop_until(&loop, &cl.connected, 1);
+    stream_loop_for(&loop, 50);
     cr_expect_eq(srv.bytes, 3);
     cr_expect_eq(cl.got.len, 0);
     stream_pause(cl.s, false);
-    loop_until_size(&loop, &cl.got.len, 3);
+    stream_loop_until_size(&loop, &cl.got.len, 3);
     finish();
 }
 
@@ -399,8 +399,8 @@ Test(stream, it_can_be_closed_in_each_of_its_events)
 {
     cl.close_when_connected = true;
     serve_and_open(SRV_ECHO);
-    loop_until(&loop, &cl.connected, 1);
-    loop_for(&loop, 20);
+    stream_loop_until(&loop, &cl.connected, 1);
+    stream_loop_for(&loop, 20);
     cr_expect_eq(cl.lost, 0);
     finish();
 }
@@ -409,8 +409,8 @@ Test(stream, it_can_be_closed_when_data_comes)
 {
     cl.close_on_data = true;
     serve_and_open(SRV_GREET);
-    loop_until(&loop, &cl.pieces, 1);
-    loop_for(&loop, 20);
+    stream_loop_until(&loop, &cl.pieces, 1);
+    stream_loop_for(&loop, 20);
     cr_expect_eq(cl.pieces, 1);
     cr_expect_eq(cl.lost, 0);
     finish();
@@ -420,7 +420,7 @@ Test(stream, it_can_be_closed_when_it_is_lost)
 {
     cl.close_when_lost = true;
     serve_and_open(SRV_GREET);
-    loop_until(&loop, &cl.lost, 1);
+    stream_loop_until(&loop, &cl.lost, 1);
     finish();
     cr_expect_eq(cl.lost, 1);
 }
@@ -436,7 +436,7 @@ Test(stream, closed_at_once_it_says_nothing)
         stream_client_write(&cl, slice("x"));
         stream_client_fini(&cl);
     }
-    loop_for(&loop, 50);
+    stream_loop_for(&loop, 50);
     cr_expect_eq(cl.connected, 0);
     cr_expect_eq(cl.lost, 0);
     finish();
@@ -452,7 +452,7 @@ Test(stream, a_loss_that_was_not_yet_told_dies_with_the_close)
     stream_client_open(&cl, &loop, &o);
     stream_client_write(&cl, slice("too much"));
     stream_client_close(&cl);
-    loop_for(&loop, 20);
+    stream_loop_for(&loop, 20);
     cr_expect_eq(cl.lost, 0);
     finish();
 }
@@ -466,7 +466,7 @@ Test(stream, closed_flushed_it_sends_all_that_was_queued)
         stream_client_write(&cl, (struct slice){bytes, sizeof(bytes)});
     stream_close_flushed(cl.s, 5000);
     cl.s = NULL;
-    loop_until(&loop, &srv.ended, 1);
+    stream_loop_until(&loop, &srv.ended, 1);
     cr_expect_eq(srv.bytes, 8u << 20);
     finish();
     cr_expect_eq(cl.connected, 0);
@@ -481,10 +481,10 @@ Test(stream, closed_flushed_it_ends_in_time_when_nobody_reads)
     serve_and_open(SRV_SILENT);
     for (int i = 0; i < 32; i++)
         stream_client_write(&cl, (struct slice){bytes, sizeof(bytes)});
-    loop_until(&loop, &cl.connected, 1);
+    stream_loop_until(&loop, &cl.connected, 1);
     stream_close_flushed(cl.s, 100);
     cl.s = NULL;
-    loop_until(&loop, &srv.accepted, 1);
+    stream_loop_until(&loop, &srv.accepted, 1);
     close_peer();
     finish();
     cr_expect_lt(uv_hrtime() - from, 5000000000u);
@@ -493,10 +493,10 @@ Test(stream, closed_flushed_it_ends_in_time_when_nobody_reads)
 Test(stream, closed_flushed_with_nothing_queued_it_ends_at_once)
 {
     serve_and_open(SRV_SINK);
-    loop_until(&loop, &cl.connected, 1);
+    stream_loop_until(&loop, &cl.connected, 1);
     stream_close_flushed(cl.s, 60000);
     cl.s = NULL;
-    loop_until(&loop, &srv.ended, 1);
+    stream_loop_until(&loop, &srv.ended, 1);
     finish();
 }
 

@@ -77,7 +77,7 @@ end(void)
     char script[100];
 
     stream_client_fini(&cl);
-    loop_end(&loop);
+    stream_loop_end(&loop);
     if (server > 0) {
         kill(server, SIGKILL);
         waitpid(server, NULL, 0);
@@ -133,7 +133,7 @@ serve(const char *cert, const char *flags)
     server = shell(script, fds[0]);
     server_stdin = fds[1]; /* open until the end, or the server ends */
     for (int i = 0; i < 500 && !answers(opts.port); i++)
-        loop_for(&loop, 10);
+        stream_loop_for(&loop, 10);
 }
 
 static struct slice
@@ -147,10 +147,10 @@ Test(stream_tls, a_verified_peer_is_spoken_with)
     serve("a.pem", "-rev");
     stream_client_open(&cl, &loop, &opts);
     stream_client_write(&cl, slice("abc\n"));
-    loop_until_size(&loop, &cl.got.len, 4);
+    stream_loop_until_size(&loop, &cl.got.len, 4);
     cr_expect_eq(memcmp(cl.got.data, "cba\n", 4), 0);
     stream_client_write(&cl, slice("12345\n"));
-    loop_until_size(&loop, &cl.got.len, 10);
+    stream_loop_until_size(&loop, &cl.got.len, 10);
     cr_expect_eq(stream_backlog(cl.s), 0);
 }
 
@@ -159,14 +159,14 @@ Test(stream_tls, tls_1_2_will_do)
     serve("a.pem", "-rev -tls1_2");
     stream_client_open(&cl, &loop, &opts);
     stream_client_write(&cl, slice("abc\n"));
-    loop_until_size(&loop, &cl.got.len, 4);
+    stream_loop_until_size(&loop, &cl.got.len, 4);
 }
 
 Test(stream_tls, older_tls_will_not)
 {
     serve("a.pem", "-rev -tls1_1 -cipher ALL:@SECLEVEL=0");
     stream_client_open(&cl, &loop, &opts);
-    loop_until(&loop, &cl.lost, 1);
+    stream_loop_until(&loop, &cl.lost, 1);
     cr_expect_eq(cl.connected, 0);
 }
 
@@ -175,7 +175,7 @@ Test(stream_tls, an_address_is_verified_as_an_address)
     opts.host = "127.0.0.1";
     serve("ip.pem", "-rev");
     stream_client_open(&cl, &loop, &opts);
-    loop_until(&loop, &cl.connected, 1);
+    stream_loop_until(&loop, &cl.connected, 1);
 }
 
 Test(stream_tls, another_hosts_certificate_is_denied)
@@ -183,7 +183,7 @@ Test(stream_tls, another_hosts_certificate_is_denied)
     serve("ip.pem", "-rev");
     stream_client_open(&cl, &loop, &opts);
     stream_client_write(&cl, slice("secret\n"));
-    loop_until(&loop, &cl.lost, 1);
+    stream_loop_until(&loop, &cl.lost, 1);
     cr_expect_eq(cl.connected, 0);
     cr_expect_eq(cl.why.code, ST_DENIED);
     cr_expect_not_null(
@@ -196,7 +196,7 @@ Test(stream_tls, a_name_does_not_stand_for_an_address)
     opts.host = "127.0.0.1";
     serve("a.pem", "-rev");
     stream_client_open(&cl, &loop, &opts);
-    loop_until(&loop, &cl.lost, 1);
+    stream_loop_until(&loop, &cl.lost, 1);
     cr_expect_eq(cl.why.code, ST_DENIED);
     cr_expect_not_null(strstr(cl.why.text, "IP address mismatch"));
 }
@@ -206,7 +206,7 @@ Test(stream_tls, an_unknown_ca_is_denied)
     tls.ca_file = NULL; /* the system's */
     serve("a.pem", "-rev");
     stream_client_open(&cl, &loop, &opts);
-    loop_until(&loop, &cl.lost, 1);
+    stream_loop_until(&loop, &cl.lost, 1);
     cr_expect_eq(cl.why.code, ST_DENIED);
     cr_expect_eq(cl.connected, 0);
 }
@@ -218,7 +218,7 @@ Test(stream_tls, unverified_any_certificate_will_do)
     serve("a.pem", "-rev");
     stream_client_open(&cl, &loop, &opts);
     stream_client_write(&cl, slice("abc\n"));
-    loop_until_size(&loop, &cl.got.len, 4);
+    stream_loop_until_size(&loop, &cl.got.len, 4);
 }
 
 Test(stream_tls, a_client_certificate_is_shown)
@@ -232,7 +232,7 @@ Test(stream_tls, a_client_certificate_is_shown)
     tls.key_file = key;
     stream_client_open(&cl, &loop, &opts);
     stream_client_write(&cl, slice("abc\n"));
-    loop_until_size(&loop, &cl.got.len, 4);
+    stream_loop_until_size(&loop, &cl.got.len, 4);
 }
 
 Test(stream_tls, megabytes_arrive_whole_also_with_pauses)
@@ -244,7 +244,7 @@ Test(stream_tls, megabytes_arrive_whole_also_with_pauses)
         uv_run(&loop, UV_RUN_ONCE);
         if (cl.s != NULL && i % 3 == 0) {
             stream_pause(cl.s, true);
-            loop_for(&loop, 1);
+            stream_loop_for(&loop, 1);
             if (cl.s != NULL)
                 stream_pause(cl.s, false);
         }
@@ -269,7 +269,8 @@ Test(stream_tls, closed_flushed_all_of_it_arrives)
     uv_run(&loop, UV_RUN_DEFAULT);
     snprintf(path, sizeof(path), "%s/out", dir);
     for (int i = 0; i < 500 && out.st_size < (off_t)size; i++) {
-        loop_for(&loop, 10); /* the server writes it after it has closed */
+        stream_loop_for(&loop,
+                        10); /* the server writes it after it has closed */
         cr_assert_eq(stat(path, &out), 0);
     }
     cr_expect_eq(out.st_size, (off_t)size);
@@ -284,7 +285,7 @@ Test(stream_tls, a_peer_that_never_answers_is_given_up_in_time)
     opts.host = "127.0.0.1";
     opts.connect_timeout_ms = 100;
     stream_client_open(&cl, &loop, &opts);
-    loop_until(&loop, &cl.lost, 1);
+    stream_loop_until(&loop, &cl.lost, 1);
     cr_expect_eq(cl.why.code, ST_TIMEOUT);
     cr_expect_not_null(
         strstr(cl.why.text, "the TLS handshake took more than 100 ms"));
@@ -298,11 +299,11 @@ Test(stream_tls, a_peer_that_speaks_no_tls_is_lost)
     opts.port = listen_somewhere(&fd);
     opts.host = "127.0.0.1";
     stream_client_open(&cl, &loop, &opts);
-    loop_for(&loop, 20);
+    stream_loop_for(&loop, 20);
     peer = accept(fd, NULL, NULL);
     cr_assert_geq(peer, 0);
     cr_assert_eq(write(peer, "-ERR hello\r\n-ERR hello\r\n", 24), 24);
-    loop_until(&loop, &cl.lost, 1);
+    stream_loop_until(&loop, &cl.lost, 1);
     cr_expect_eq(cl.why.code, ST_LOST);
     cr_expect_not_null(strstr(cl.why.text, "TLS handshake: "));
     close(peer);
@@ -314,7 +315,7 @@ Test(stream_tls, closed_when_connected_it_leaves_nothing)
     cl.close_when_connected = true;
     serve("a.pem", "-rev");
     stream_client_open(&cl, &loop, &opts);
-    loop_until(&loop, &cl.connected, 1);
+    stream_loop_until(&loop, &cl.connected, 1);
 }
 
 Test(stream_tls, closed_on_data_it_leaves_nothing)
@@ -323,7 +324,7 @@ Test(stream_tls, closed_on_data_it_leaves_nothing)
     serve("a.pem", "-rev");
     stream_client_open(&cl, &loop, &opts);
     stream_client_write(&cl, slice("abc\n"));
-    loop_until(&loop, &cl.pieces, 1);
+    stream_loop_until(&loop, &cl.pieces, 1);
 }
 
 Test(stream_tls, files_that_cannot_be_used_are_told_at_once_by_name)
