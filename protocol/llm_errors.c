@@ -112,10 +112,11 @@ find_class(const struct named_class *table, size_t n, const char *s, bool part)
 static void
 add_word(struct facts *f, struct slice s)
 {
-    char *w = f->word[f->words];
+    char *w;
 
     if (s.ptr == NULL || s.len == 0 || f->words == WORDS)
         return;
+    w = f->word[f->words];
     llm_copy(w, WORD_MAX, s);
     for (; *w != '\0'; w++)
         *w = (char)tolower((unsigned char)*w);

@@ -96,7 +96,7 @@ class Call:
         getattr(self, "read_" + self.kind)(last)
         self.options = read_options(self.model, headers.get("x-fake", ""))
         if self.options.get("times") is not None:
-            name = self.model + headers.get("x-fake", "")
+            name = self.kind + self.model + headers.get("x-fake", "")
             left = FAULTS_LEFT.setdefault(name, int(self.options["times"]))
             FAULTS_LEFT[name] = max(left - 1, 0)
             if left == 0:
@@ -119,7 +119,7 @@ class Call:
         self.prompt = prompt.get("text") or flatten(prompt.get("messages"), "content")
 
     def read_tgi(self, last):
-        self.model = self.path.partition("/models/")[2]
+        self.model = unquote(self.path.partition("/models/")[2])
         self.prompt = self.doc["inputs"]
 
     def key(self):

@@ -63,10 +63,11 @@ add_target(struct digest *d, const struct llm_route *r)
 static void
 add_query(struct digest *d, const struct llm_query *q)
 {
+    const struct slice none = {NULL, 0};
     size_t stops = q->stop == NULL ? 0 : json_object_array_length(q->stop);
 
     /* Where there are turns, they hold the prompt too. */
-    add(d, q->turn_count > 0 ? (struct slice){0} : q->prompt);
+    add(d, q->turn_count > 0 ? none : q->prompt);
     add(d, q->system);
     addf(d, "%zu", q->turn_count);
     for (size_t i = 0; i < q->turn_count; i++) {
