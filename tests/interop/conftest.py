@@ -54,9 +54,3 @@ class Caller:
 def client(app, worker):
     """Sends tasks to the Lovage worker."""
     return Caller(app)
-
-
-def settled(redis, *queues):
-    """True when nothing waits and nothing is unacknowledged."""
-    r = redis.client()
-    return not r.exists(*queues, "unacked", "unacked_index")

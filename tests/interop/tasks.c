@@ -231,15 +231,16 @@ note(lovage_task *t)
     return lovage_return(t, lovage_null());
 }
 
-/* errback(id, text...) or, as old style, errback(id): notes the failed id. */
+/* errback(id, path=...): has one positional parameter, so that it is called
+ * with the id of the failed task. */
 static lovage_status
 errback(lovage_task *t)
 {
     const char *path, *id;
     FILE *f;
 
-    if (lovage_arg_string(t, 0, "path", &path) != LOVAGE_OK ||
-        lovage_arg_string(t, 1, "id", &id) != LOVAGE_OK)
+    if (lovage_arg_string(t, 0, "id", &id) != LOVAGE_OK ||
+        lovage_arg_string(t, 1, "path", &path) != LOVAGE_OK)
         return LOVAGE_FAILED;
     f = fopen(path, "a");
     if (f == NULL)
@@ -304,7 +305,7 @@ lovage_plugin_init(lovage_registry *r)
         TASK("replace", replace, .params = 2),
         TASK("child", child, .params = 2),
         TASK("note", note, .params = -1),
-        TASK("errback", errback, .params = 2),
+        TASK("errback", errback, .params = 1),
         TASK("expiring_add", add, .params = 2, .expires = 0.2),
     };
 

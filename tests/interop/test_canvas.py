@@ -79,20 +79,23 @@ def test_a_python_task_calls_back_into_c(client, sig):
     assert result.children[0].get(timeout=client.timeout) == 103
 
 
-def test_an_errback_gets_the_failed_id(client, sig, tmp_path):
-    notes = tmp_path / "notes"
-    link = sig("interop.errback", str(notes))
-    # An errback of exactly one argument gets the id; partial arguments come
-    # after it, so the path travels as a keyword.
-    link = celery.signature(
+def errback(client, notes):
+    """An errback of exactly one positional parameter gets the failed id."""
+    return celery.signature(
         "interop.errback", kwargs={"path": str(notes)}, queue="c", app=client.app
     )
+
+
+def test_an_errback_gets_the_failed_id(client, tmp_path):
+    notes = tmp_path / "notes"
     result = client.send(
-        "interop.fail", "ValueError", "builtins", "x", link_error=link
+        *("interop.fail", "ValueError", "builtins", "x"),
+        link_error=errback(client, notes),
     )
     with pytest.raises(ValueError):
         result.get(timeout=client.timeout)
     servers.wait_for(notes.exists, 5, "errback")
+    assert notes.read_text() == f"failed {result.id}\n"
 
 
 def test_a_python_errback_is_called_for_a_failure_in_c(client, sig, redis):
@@ -107,11 +110,9 @@ def test_a_python_errback_is_called_for_a_failure_in_c(client, sig, redis):
     assert noted == [result.id.encode()]
 
 
-def test_a_c_errback_is_called_for_a_failure_in_python(client, sig, tmp_path):
+def test_a_c_errback_is_called_for_a_failure_in_python(client, tmp_path):
     notes = tmp_path / "notes"
-    link = celery.signature(
-        "interop.errback", kwargs={"path": str(notes)}, queue="c", app=client.app
-    )
+    link = errback(client, notes)
     result = client.send("py.fail", "x", queue="py", link_error=link)
     with pytest.raises(ValueError):
         result.get(timeout=client.timeout)

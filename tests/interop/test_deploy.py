@@ -105,7 +105,7 @@ def test_run_once_shows_everything_and_ends(reachable):
     state, proc = start_run(reachable, "--once")
     out, _ = proc.communicate(timeout=120 * servers.SLOW)
     assert proc.returncode == 0, out
-    assert '"echo?latency_ms=300"' in out
+    assert '"model": "echo-slow"' in out
     assert "42" in out and "SUCCESS" in out
     assert processes_of(state) == []
 
