@@ -91,15 +91,13 @@ class CeleryPeer(servers.Process):
 
 def our_worker(redis, backend="", database=None, acks_late=False,
                concurrency=2, env=None):
-    settings = {"LOVAGE_LOG_LEVEL": "warning",
+    settings = {"LOVAGE_LOG_LEVEL": "info",
                 "LOVAGE_TASK_ACKS_LATE": "true" if acks_late else "false",
                 "LOVAGE_TASK_IGNORE_RESULT": "false" if backend else "true",
                 **(env or {})}
-    w = servers.Worker(redis.url, backend=backend, database=database,
-                       concurrency=concurrency, env=settings)
-    w.ready = lambda: bool(redis.client().exists("_kombu.binding.celery")) \
-        and bool(w.nodes())
-    return w
+    return servers.Worker(redis.url, "-I", servers.plugin("examples/tour"),
+                          backend=backend, database=database, include=False,
+                          concurrency=concurrency, env=settings)
 
 
 def drain(redis, worker, n, task, results):
@@ -209,7 +207,7 @@ def row_latency(table, redis):
         with make():
             return latencies(redis, task, 300)
     backend = f"{redis.base}/1"
-    a = round_(lambda: our_worker(redis, backend), "bench.noop")
+    a = round_(lambda: our_worker(redis, backend), "tour.inline_noop")
     b = round_(lambda: CeleryPeer(redis.url, backend), "bench.noop")
     for p in (50, 99):
         table.add(f"publish to result, idle: p{p} ms",
@@ -421,7 +419,7 @@ def main():
 
 def run(table, wanted, redis, pg):
     many, few = 20000, 2000
-    inline, child = "bench.noop", "bench.noop_blocking"
+    inline, child = "tour.inline_noop", "tour.noop"
     if wanted("noop"):
         row_noop(table, "no-op, Redis results", redis, many, few, inline)
         row_noop(table, "no-op in an executor, Redis results", redis, many,
