@@ -14,7 +14,10 @@
  * those of all queues.  ARGV: want, number of queues, prefix of new tags, "1"
  * to take from the queues in turn ("0": empty each before the next), then the
  * queues' names.  Returns three values a message: queue, tag, bytes.
- *  Tag "": no message at all, it is gone. */
+ * Tag "": no message at all, it is gone.  Scores fall by a microsecond a
+ * message: a small sorted set is a list that Redis reads from the lowest score
+ * on, so that each is put in at the front of its batch (2.7 ms a batch of 128
+ * otherwise). */
 const char redis_lua_take[] =
     "local want, nq = tonumber(ARGV[1]), tonumber(ARGV[2])\n"
     "local raws, from, used, got = {}, {}, {}, 0\n"
@@ -116,7 +119,7 @@ const char redis_lua_take[] =
     "redis.call('ZREM', KEYS[2], '')\n"
     "redis.call('SREM', KEYS[3], '')\n"
     "local t = redis.call('TIME')\n"
-    "local now = string.format('%d.%06d', t[1], t[2])\n"
+    "local now = t[1] * 1000000 + t[2]\n"
     "local out, scores, tags = {}, {}, {}\n"
     "for i = 1, got do\n"
     "  local raw, q = raws[i], from[i]\n"
@@ -127,7 +130,7 @@ const char redis_lua_take[] =
     "      tag = ARGV[3] .. i\n"
     "      redis.call('HSET', KEYS[1], tag, v)\n"
     "    end\n"
-    "    scores[#scores + 1] = now\n"
+    "    scores[#scores + 1] = string.format('%.6f', (now - i) / 1000000)\n"
     "    scores[#scores + 1] = tag\n"
     "    tags[#tags + 1] = tag\n"
     "  end\n"
@@ -250,7 +253,7 @@ const char redis_lua_expired[] =
 /* Makes held messages young again.  KEYS: unacked_index.  ARGV: the tags. */
 const char redis_lua_touch[] =
     "local t, scores = redis.call('TIME'), {}\n"
-    "local now = string.format('%d.%06d', t[1], t[2])\n"
+    "local now = t[1] * 1000000 + t[2]\n"
     "for _, tag in ipairs(ARGV) do\n"
     "  scores[#scores + 1] = now\n"
     "  scores[#scores + 1] = tag\n"
