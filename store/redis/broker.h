@@ -23,7 +23,7 @@
 enum {
     QUEUES_MAX = 256,
     TAKE_MAX = 128,
-    BATCH_MAX = 64, /* messages restored in one go */
+    BATCH_MAX = 16, /* messages restored in one go; they may be large */
     PUBLISH_MAX = 10000,
     PUBLISH_BYTES_MAX = 64 * 1024 * 1024
 };

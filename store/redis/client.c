@@ -22,6 +22,9 @@ enum {
     PENDING_MAX = 1 << 20,
 };
 
+/* Against our own bugs only: what may wait is bounded by those who send. */
+static const size_t BACKLOG_MAX = SIZE_MAX / 4;
+
 struct pending {
     redis_fn *fn;
     void *arg;
@@ -498,6 +501,7 @@ redis_open(struct redis **out, uv_loop_t *loop, const struct redis_opts *o,
         return st;
     }
     c->addr.stream.connect_timeout_ms = o->connect_timeout_ms;
+    c->addr.stream.max_backlog = BACKLOG_MAX;
     c->loop = loop;
     c->ev = *ev;
     c->arg = arg;

@@ -217,6 +217,32 @@ REDIS(the_order_priority_empties_each_queue_before_the_next)
         cr_assert_str_eq(r->got[i].queue, i < 3 ? "a" : "b");
 }
 
+REDIS(large_messages_come_a_few_at_a_time)
+{
+    enum { N = 40, SIZE = 1024 * 1024 };
+    char *body = malloc(SIZE), *text = malloc(SIZE + 1024);
+
+    memset(body, ' ', SIZE - 1);
+    body[SIZE - 1] = '\0';
+    for (int i = 0; i < N; i++) {
+        (void)snprintf(text, SIZE + 1024,
+                       "{\"body\": \"[[%d], {}, {}]%s\", \"headers\": "
+                       "{\"task\": \"t\"}, \"properties\": "
+                       "{\"delivery_tag\": \"t%d\"}}",
+                       i, body, i);
+        push(r, "q", text);
+    }
+    free(body);
+    free(text);
+    rig_open(r);
+    rig_consume(r, "q", 100);
+    cr_assert(rig_wait_got(r, 1, 5000));
+    cr_assert_leq(r->got_count, 6, "%d at once", r->got_count);
+    cr_assert(rig_wait_got(r, N, 10000));
+    for (int i = 0; i < N; i++)
+        cr_assert_eq(r->got[i].n, i);
+}
+
 REDIS(the_key_prefix_is_on_every_key)
 {
     char *keys;

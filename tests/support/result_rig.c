@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A result backend under test and the record of what it told; Redis as its
+ * server. */
+#include "tests/support/result_rig.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "tests/support/loop.h"
+#include "tests/support/redis_server.h"
+
+struct goal {
+    const int *value;
+    int count;
+};
+
+static bool
+reached(void *arg)
+{
+    struct goal *g = arg;
+
+    return *g->value >= g->count;
+}
+
+static void
+on_closed(void *arg)
+{
+    struct result_rig *r = arg;
+
+    r->r = NULL;
+}
+
+static bool
+is_closed(void *arg)
+{
+    return ((struct result_rig *)arg)->r == NULL;
+}
+
+void
+result_rig_init(struct result_rig *r, const struct result_impl *impl)
+{
+    struct error err;
+
+    memset(r, 0, sizeof *r);
+    r->impl = impl;
+    cr_assert_eq(uv_loop_init(&r->loop), 0);
+    cr_assert_eq(config_init(&r->config, &err), ST_OK, "%s", err.text);
+    r->server = impl->start();
+    result_rig_open(r);
+}
+
+void
+result_rig_fini(struct result_rig *r)
+{
+    if (r->r != NULL)
+        result_rig_close(r, 2000);
+    loop_end(&r->loop);
+    config_fini(&r->config);
+    r->impl->stop(r->server);
+}
+
+void
+result_rig_open(struct result_rig *r)
+{
+    struct error err = {0};
+
+    cr_assert_eq(
+        result_open(&r->r, &r->loop, r->impl->url(r->server), &r->config, &err),
+        ST_OK, "%s", err.text);
+}
+
+void
+result_rig_close(struct result_rig *r, uint32_t flush_ms)
+{
+    r->r->ops->close(r->r, flush_ms, on_closed, r);
+    cr_assert(loop_until(&r->loop, is_closed, r, (int)flush_ms + 3000),
+              "does not close");
+}
+
+void
+result_rig_note(void *arg, enum status st, const struct task_state *ts)
+{
+    struct result_rig *r = arg;
+    char *text;
+
+    r->calls++;
+    r->status = st;
+    r->text[0] = '\0';
+    if (ts == NULL)
+        return;
+    text = json_text(ts->result);
+    (void)snprintf(r->text, sizeof r->text, "%.*s %s", (int)ts->status.len,
+                   ts->status.ptr, text);
+    free(text);
+}
+
+void
+result_rig_part(void *arg, enum status st, bool ready,
+                struct json_object *parts)
+{
+    struct result_rig *r = arg;
+    char *text = json_text(parts);
+
+    r->parts++;
+    r->status = st;
+    r->part_ready = ready;
+    (void)snprintf(r->part_text, sizeof r->part_text, "%s", text);
+    free(text);
+}
+
+bool
+result_rig_wait(struct result_rig *r, int calls, int ms)
+{
+    struct goal g = {&r->calls, calls};
+
+    return loop_until(&r->loop, reached, &g, ms);
+}
+
+bool
+result_rig_wait_parts(struct result_rig *r, int parts, int ms)
+{
+    struct goal g = {&r->parts, parts};
+
+    return loop_until(&r->loop, reached, &g, ms);
+}
+
+void
+result_rig_run(struct result_rig *r, int ms)
+{
+    loop_until(&r->loop, NULL, NULL, ms);
+}
+
+/* ---- Redis ---- */
+
+static void *
+start(void)
+{
+    static const char *const flags[] = {"--appendonly", "yes", "--appendfsync",
+                                        "always", NULL};
+
+    return redis_server_new(flags);
+}
+
+static void
+stop(void *server)
+{
+    redis_server_free(server);
+}
+
+static const char *
+url(void *server)
+{
+    return redis_server_url(server);
+}
+
+static void
+down(void *server, bool is_down)
+{
+    if (is_down)
+        redis_server_kill(server);
+    else
+        redis_server_start(server);
+}
+
+static void
+cut(void *server)
+{
+    free(redis_server_ask(server, "CLIENT KILL TYPE normal SKIPME yes"));
+    free(redis_server_ask(server, "CLIENT KILL TYPE pubsub SKIPME yes"));
+}
+
+const struct result_impl result_impl_redis = {.name = "redis",
+                                              .start = start,
+                                              .stop = stop,
+                                              .url = url,
+                                              .down = down,
+                                              .cut = cut};

@@ -1,0 +1,49 @@
+#ifndef TESTS_SUPPORT_RESULT_RIG_H
+#define TESTS_SUPPORT_RESULT_RIG_H
+
+#include <uv.h>
+
+#include "store/result.h"
+
+/* What the contract suite needs of a result backend's server. */
+struct result_impl {
+    const char *name;
+    void *(*start)(void);
+    void (*stop)(void *server);
+    const char *(*url)(void *server);
+    void (*down)(void *server, bool down); /* what it has stays */
+    void (*cut)(void *server);             /* all connections */
+};
+
+extern const struct result_impl result_impl_redis;
+
+/* A server, a loop and one backend on it, with what was last told. */
+struct result_rig {
+    const struct result_impl *impl;
+    void *server;
+    uv_loop_t loop;
+    struct config config;
+    struct result *r;
+    int calls; /* of result_rig_note */
+    enum status status;
+    char text[4096]; /* "STATUS result"; "" for nothing stored */
+    int parts;       /* calls of result_rig_part */
+    bool part_ready;
+    char part_text[4096];
+};
+
+void result_rig_init(struct result_rig *r, const struct result_impl *impl);
+void result_rig_fini(struct result_rig *r);
+void result_rig_open(struct result_rig *r);
+void result_rig_close(struct result_rig *r, uint32_t flush_ms);
+
+/* Callbacks; arg is the rig. */
+void result_rig_note(void *arg, enum status st, const struct task_state *ts);
+void result_rig_part(void *arg, enum status st, bool ready,
+                     struct json_object *parts);
+
+bool result_rig_wait(struct result_rig *r, int calls, int ms);
+bool result_rig_wait_parts(struct result_rig *r, int parts, int ms);
+void result_rig_run(struct result_rig *r, int ms);
+
+#endif
