@@ -303,19 +303,39 @@ park_far(struct request *rq)
 /* ---- receiving ---- */
 
 static void
+enter(struct request *rq)
+{
+    struct node *n = rq->n;
+
+    if (map_put(&n->by_id, rq->tm.id, rq) != ST_OK) {
+        consumer_hand_back(rq, VERDICT_BACK);
+        return;
+    }
+    if (dropped(rq))
+        return;
+    if (!n->records && rq->deaths &&
+        rq->deaths >= n->config->worker_max_attempts)
+        dispatch_fail(rq, "WorkerLostError", "billiard.exceptions", deadly);
+    else if (!rq->tm.has_eta && flow_surplus(rq))
+        consumer_hand_back(rq, VERDICT_REQUEUE);
+    else if (!rq->tm.has_eta)
+        consumer_claim(rq);
+    else if (n->records &&
+             rq->tm.eta_us - clock_unix_us() > FAR_ETA_S * INT64_C(1000000))
+        park_far(rq);
+    else
+        wait_for_eta(rq);
+}
+
+static void
 look_again(struct timer *t)
 {
     struct request *rq = request_of(t);
-    struct request *other = map_find(&rq->n->by_id, rq->tm.id);
 
-    if (other && other != rq) {
+    if (map_find(&rq->n->by_id, rq->tm.id))
         put_off(rq, AGAIN_MS, look_again);
-        return;
-    }
-    if (map_put(&rq->n->by_id, rq->tm.id, rq) != ST_OK)
-        consumer_hand_back(rq, VERDICT_BACK);
     else
-        consumer_due(rq);
+        enter(rq);
 }
 
 /* The same id is in hand already.  True: rq is dealt with. */
@@ -360,26 +380,8 @@ accept_request(struct request *rq)
         forget(rq);
         return;
     }
-    if (other && is_double(rq, other))
-        return;
-    if (map_put(&n->by_id, rq->tm.id, rq) != ST_OK) {
-        consumer_hand_back(rq, VERDICT_BACK);
-        return;
-    }
-    if (dropped(rq))
-        return;
-    if (!n->records && rq->deaths &&
-        rq->deaths >= n->config->worker_max_attempts)
-        dispatch_fail(rq, "WorkerLostError", "billiard.exceptions", deadly);
-    else if (!rq->tm.has_eta && flow_surplus(rq))
-        consumer_hand_back(rq, VERDICT_REQUEUE);
-    else if (!rq->tm.has_eta)
-        consumer_claim(rq);
-    else if (n->records &&
-             rq->tm.eta_us - clock_unix_us() > FAR_ETA_S * INT64_C(1000000))
-        park_far(rq);
-    else
-        wait_for_eta(rq);
+    if (!other || !is_double(rq, other))
+        enter(rq);
 }
 
 static void
