@@ -13,6 +13,7 @@ enum {
     CHECK_MS = 60 * 1000, /* a wall clock that jumps is seen this soon */
     AGAIN_MS = 20,
     BUSY_MS = 200,
+    ELSEWHERE_MS = 1000,
     RAW_MAX = 64 * 1024,
     ENVELOPE_MAX = 64 * 1024 * 1024
 };
@@ -157,6 +158,7 @@ claim_again(struct timer *t)
 static void
 put_off(struct request *rq, uint64_t ms, void (*fn)(struct timer *))
 {
+    flow_left(rq);
     if (rq->state != RQ_PARKED)
         request_move(rq, RQ_PARKED);
     if (timer_set(&rq->n->timers, &rq->timer, ms, fn) != ST_OK)
@@ -167,12 +169,13 @@ static void
 claimed(void *arg, enum status st, enum claim c, int64_t attempt)
 {
     struct request *rq = arg;
+    struct node *n = rq->n;
 
     if (st != ST_OK) {
         put_off(rq, BUSY_MS, claim_again);
         return;
     }
-    if (rq->n->phase != NODE_RUNNING && c == CLAIM_RUN) {
+    if (n->phase != NODE_RUNNING && c == CLAIM_RUN) {
         rq->claimed = true;
         rq->attempt = attempt;
         consumer_hand_back(rq, VERDICT_REQUEUE);
@@ -182,6 +185,9 @@ claimed(void *arg, enum status st, enum claim c, int64_t attempt)
     case CLAIM_RUN:
         rq->claimed = true;
         rq->attempt = attempt;
+        /* So that a successor can free what only waited. */
+        rq->slot = shm_enter(&n->slots, rq->tm.id, SHM_CLAIMED, rq->deaths);
+        shm_attempt(&n->slots, rq->slot, attempt);
         if (!dropped(rq))
             dispatch_ready(rq);
         break;
@@ -192,8 +198,17 @@ claimed(void *arg, enum status st, enum claim c, int64_t attempt)
         dispatch_fail(rq, "WorkerLostError", "billiard.exceptions",
                       rq->how[0] ? rq->how : deadly);
         break;
-    case CLAIM_DONE:
     case CLAIM_ELSEWHERE:
+        if (rq->tm.redelivered) {
+            /* Whoever runs it may be dead, and its lease not over yet: the
+             * message is kept until that is known. */
+            put_off(rq, ELSEWHERE_MS, claim_again);
+            break;
+        }
+        consumer_settle(rq, VERDICT_ACK);
+        forget(rq);
+        break;
+    case CLAIM_DONE:
         consumer_settle(rq, VERDICT_ACK);
         forget(rq);
         break;

@@ -38,8 +38,8 @@ begin(struct request *rq, pid_t pid)
     rq->started_us = clock_mono_us();
     rq->pid = pid;
     if (rq->slot < 0)
-        rq->slot = shm_enter(&n->slots, rq->tm.id,
-                             rq->late ? SHM_LATE : SHM_EARLY, rq->deaths);
+        rq->slot = shm_enter(&n->slots, rq->tm.id, SHM_CLAIMED, rq->deaths);
+    shm_change(&n->slots, rq->slot, rq->late ? SHM_LATE : SHM_EARLY);
     registry_entry(rq->def)->accepted++;
     if (rq->def->track_started || n->config->task_track_started)
         node_store_started(rq);
@@ -478,6 +478,8 @@ crashed(struct request *rq, const char *how)
              how, rq->job.number);
     if (rq->late && rq->claimed) {
         request_move(rq, RQ_CLAIMING);
+        shm_leave(&n->slots, rq->slot);
+        rq->slot = -1;
         records_died(n->records, node_who(n), rq->tm.id, rq->attempt,
                      death_counted, rq);
         return;

@@ -65,7 +65,7 @@ look(void *arg)
     size_t r;
     unsigned want;
 
-    if (n->phase == NODE_CLOSING)
+    if (n->phase == NODE_CLOSING || !n->broker)
         return;
     dispatch_more(n);
     adapt_burst(n);

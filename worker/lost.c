@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a node's predecessor left behind when it died: tasks that were
  * acknowledged and ran are told as lost; those that come again are counted, so
- * that a task that kills its worker is not run for ever. */
+ * that a task that kills its worker is not run for ever; claims of tasks that
+ * only waited are released.  All of that before its messages are taken: until
+ * then the records say that they run. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "worker/node.h"
 
 struct lost_task {
     unsigned deaths;
-    bool early;
+    enum shm_use use;
+    int64_t attempt;
     char id[TASK_ID_MAX + 1];
 };
 
@@ -33,7 +37,8 @@ add(struct node *n, const struct shm_slot *s)
     }
     if (s->deaths > t->deaths)
         t->deaths = s->deaths;
-    t->early = s->use == SHM_EARLY;
+    t->use = (enum shm_use)s->use;
+    t->attempt = s->attempt;
 }
 
 void
@@ -62,7 +67,7 @@ lost_report(struct node *n)
     const struct lost_task *t;
 
     while ((t = map_next(&n->lost, &pos)))
-        if (t->early)
+        if (t->use == SHM_EARLY)
             node_store_lost(n, node_slice(t->id), lost_text);
     n->page->lost_count = 0;
 }
@@ -76,7 +81,7 @@ lost_deaths(const struct node *n, struct slice id, bool *early)
         return 0;
     t = map_find(&n->lost, id);
     if (t)
-        *early = t->early;
+        *early = t->use == SHM_EARLY;
     return t ? t->deaths : 0;
 }
 
@@ -90,7 +95,55 @@ buried(void *arg, enum status st, const struct slice *ids, size_t k)
 }
 
 void
-lost_bury(struct node *n, struct slice who)
+lost_bury(struct node *n)
 {
-    records_bury(n->records, who, buried, n);
+    struct slice all = {NULL, 0};
+
+    records_bury(n->records, all, buried, n);
+}
+
+/* ---- before the dead node's messages are taken ---- */
+
+static void
+recovered(void *arg, enum status st, const struct slice *ids, size_t k)
+{
+    struct node *n = arg;
+
+    if (st != ST_OK)
+        log_warning("the claims of the dead node wait for their end",
+                    "reason=%s", status_text(st));
+    buried(arg, st, ids, k);
+    n->recovered(n);
+}
+
+static void
+bury_dead(struct node *n)
+{
+    if (--n->releases == 0)
+        records_bury(n->records, node_slice(n->page->dead), recovered, n);
+}
+
+static void
+released(void *arg, enum status st)
+{
+    (void)st; /* its lease will end */
+    bury_dead(arg);
+}
+
+void
+lost_recover(struct node *n, void (*then)(struct node *n))
+{
+    size_t pos = 0;
+    const struct lost_task *t;
+
+    n->recovered = then;
+    n->releases = 1;
+    while ((t = map_next(&n->lost, &pos))) {
+        if (t->use != SHM_CLAIMED || !t->attempt)
+            continue;
+        n->releases++;
+        records_release(n->records, node_slice(n->page->dead),
+                        node_slice(t->id), t->attempt, released, n);
+    }
+    bury_dead(n);
 }

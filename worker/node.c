@@ -237,23 +237,36 @@ open_all(struct node *n, struct error *err)
         st = open_services(n, err);
     if (st == ST_OK)
         st = open_pool(n, err);
-    if (st == ST_OK)
-        st = open_broker(n, err);
-    if (st == ST_OK)
-        st = consume(n, err);
     return st;
+}
+
+static void
+begin(struct node *n)
+{
+    struct error err;
+
+    if (n->phase != NODE_STARTING)
+        return;
+    if (open_broker(n, &err) == ST_OK && consume(n, &err) == ST_OK) {
+        if (n->config->worker_enable_remote_control)
+            control_subscribe(n);
+        flow_changed(n);
+        return;
+    }
+    log_critical("node cannot start", "reason=%s", err.text);
+    n->exit_code = EXIT_CONFIG;
+    shutdown_warm(n);
 }
 
 static int
 run(struct node *n)
 {
-    if (n->config->worker_enable_remote_control)
-        control_subscribe(n);
-    if (n->records && n->page->dead[0])
-        lost_bury(n, node_slice(n->page->dead));
     shutdown_signals(n);
     tick_start(n);
-    flow_changed(n);
+    if (n->records && n->page->dead[0])
+        lost_recover(n, begin);
+    else
+        begin(n);
     uv_run(&n->loop, UV_RUN_DEFAULT);
     return n->exit_code;
 }

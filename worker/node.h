@@ -30,7 +30,7 @@ struct node {
     int argc;
     char **argv;
 
-    struct broker *broker;
+    struct broker *broker; /* NULL: what a dead node left is seen to first */
     bool broker_up;
     struct result *result;   /* NULL: disabled */
     struct records *records; /* NULL: no database */
@@ -75,6 +75,8 @@ struct node {
     struct shm_page *page;
     struct shm_table slots;
     struct map lost; /* struct lost_task by id: they took a node with them */
+    size_t releases; /* of its claims, not answered yet */
+    void (*recovered)(struct node *n);
 
     int64_t clock; /* Celery's logical clock */
     uint64_t started_us;
@@ -179,7 +181,9 @@ void lost_fini(struct node *n);
 void lost_report(struct node *n);
 /* How many nodes the id took with it; *early: it was acknowledged already. */
 unsigned lost_deaths(const struct node *n, struct slice id, bool *early);
-void lost_bury(struct node *n, struct slice who);
+/* Frees and buries the claims of the dead node, then calls then(n). */
+void lost_recover(struct node *n, void (*then)(struct node *n));
+void lost_bury(struct node *n); /* all whose lease has run out */
 
 /* shutdown.c */
 void shutdown_signals(struct node *n);

@@ -69,13 +69,16 @@ close_all(struct node *n)
     log_info("closing", "node=%s", n->name);
     each_in(n, RQ_PARKED, give_back);
     node_publish_end(n);
-    n->closing = 2; /* the pool and the broker */
+    n->closing = 1;
     pool_close(n->pool, part_closed, n);
     if (relay) {
         n->closing++;
         relay_close(relay, part_closed, n);
     }
-    n->broker->ops->close(n->broker, flush_ms, part_closed, n);
+    if (n->broker) {
+        n->closing++;
+        n->broker->ops->close(n->broker, flush_ms, part_closed, n);
+    }
     if (n->result) {
         n->closing++;
         n->result->ops->close(n->result, flush_ms, part_closed, n);
@@ -131,11 +134,14 @@ shutdown_warm(struct node *n)
     if (timeout > 0)
         n->drain_end_us =
             clock_mono_us() + (uint64_t)(timeout * (double)second_us);
-    n->broker->ops->prefetch(n->broker, 0);
+    if (n->broker)
+        n->broker->ops->prefetch(n->broker, 0);
     n->prefetch = 0;
     each_in(n, RQ_READY, give_back);
     each_in(n, RQ_PARKED, give_back);
     flow_changed(n);
+    if (!n->broker)
+        shutdown_check(n);
 }
 
 void

@@ -28,7 +28,6 @@ renewed(void *arg, enum status st)
 static void
 tend_records(struct node *n, uint64_t now)
 {
-    struct slice all = {NULL, 0};
     uint64_t every = (uint64_t)(n->config->worker_lease / 3 * 1e6);
 
     if (now - n->renew_us >= every &&
@@ -38,7 +37,7 @@ tend_records(struct node *n, uint64_t now)
     }
     if (now - n->bury_us >= BURY_S * second_us) {
         n->bury_us = now;
-        lost_bury(n, all);
+        lost_bury(n);
     }
 }
 
@@ -47,7 +46,7 @@ tend_records(struct node *n, uint64_t now)
 static void
 watch(struct node *n, uint64_t now)
 {
-    uint64_t since = n->broker->ops->last_answer(n->broker);
+    uint64_t since;
 
     if (!n->broker_up || n->prefetch <= n->unsettled) {
         n->fetch_since_us = 0;
@@ -55,6 +54,7 @@ watch(struct node *n, uint64_t now)
     }
     if (!n->fetch_since_us)
         n->fetch_since_us = now;
+    since = n->broker->ops->last_answer(n->broker);
     if (since < n->fetch_since_us)
         since = n->fetch_since_us;
     if (now > since && now - since > WATCHDOG_S * second_us) {
