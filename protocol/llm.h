@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PROTOCOL_LLM_H
 #define PROTOCOL_LLM_H
 

@@ -50,7 +50,35 @@ from urllib.parse import unquote
 STATS = {"calls": 0, "open": 0, "max_open": 0, "connections": 0}
 PROMPTS = {}
 FAULTS_LEFT = {}
+HEADS = {}    # request heads that were read before: clients repeat them
+OPTIONS = {}
 ARGS = None
+
+
+def read_head(raw):
+    head = HEADS.get(raw)
+    if head is not None:
+        return head
+    lines = raw.decode("latin-1").split("\r\n")
+    headers = {}
+    for line in lines[1:]:
+        name, _, value = line.partition(":")
+        headers[name.strip().lower()] = value.strip()
+    method, path = lines[0].split(" ")[:2]
+    head = (method, path, headers, int(headers.get("content-length", 0)))
+    if len(HEADS) < 10000:
+        HEADS[raw] = head
+    return head
+
+
+def cached_options(model, header):
+    key = (model, header)
+    options = OPTIONS.get(key)
+    if options is None:
+        options = read_options(model, header)
+        if len(OPTIONS) < 10000:
+            OPTIONS[key] = options
+    return options
 
 
 def read_options(model, header):
@@ -94,8 +122,9 @@ class Call:
         elif "inputs" in self.doc:
             self.kind = "tgi"
         getattr(self, "read_" + self.kind)(last)
-        self.options = read_options(self.model, headers.get("x-fake", ""))
+        self.options = cached_options(self.model, headers.get("x-fake", ""))
         if self.options.get("times") is not None:
+            self.options = dict(self.options)
             name = self.kind + self.model + headers.get("x-fake", "")
             left = FAULTS_LEFT.setdefault(name, int(self.options["times"]))
             FAULTS_LEFT[name] = max(left - 1, 0)
@@ -146,11 +175,11 @@ class Call:
             n = int(o["tokens"])
             words = (words * (n // len(words) + 1))[:n]
         hidden = int(o.get("reasoning", 0))
-        cut = max(self.cap() - hidden, 0)
+        cap = self.cap()
+        cut, hidden = max(cap - hidden, 0), min(hidden, cap)
         text, full = " ".join(words[:cut]), len(words) <= cut
-        used = min(len(words), cut) + min(hidden, self.cap())
         return getattr(self, "answer_" + self.kind)(
-            text, full, len(self.prompt.split()), used, min(hidden, self.cap()))
+            text, full, len(self.prompt.split()), min(len(words), cut) + hidden, hidden)
 
     def answer_openai(self, text, full, n_in, n_out, hidden):
         o = self.options
@@ -287,17 +316,11 @@ class Connection(asyncio.Protocol):
         end = self.data.find(b"\r\n\r\n")
         if end < 0:
             return
-        lines = self.data[:end].decode("latin-1").split("\r\n")
-        headers = {}
-        for line in lines[1:]:
-            name, _, value = line.partition(":")
-            headers[name.strip().lower()] = value.strip()
-        size = int(headers.get("content-length", 0))
+        method, path, headers, size = read_head(self.data[:end])
         if len(self.data) < end + 4 + size:
             return
         body = self.data[end + 4:end + 4 + size]
         self.data = self.data[end + 4 + size:]
-        method, path = lines[0].split(" ")[:2]
         self.busy = True
         STATS["open"] += 1
         STATS["max_open"] = max(STATS["max_open"], STATS["open"])

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #ifndef WORKER_LLM_LLM_H
 #define WORKER_LLM_LLM_H
 
