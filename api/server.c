@@ -127,7 +127,8 @@ static void
 serve(struct server *s, struct mg_connection *conn, struct wire *w,
       const struct http_request *rq)
 {
-    struct visit v = {.conn = conn, .wire = w, .expects = rq->expect_continue};
+    struct visit v = {
+        .api = s->api, .conn = conn, .wire = w, .expects = rq->expect_continue};
     struct exchange x = {.api = s->api, .rq = rq, .gone = stop_waiting};
     uint64_t from = clock_mono_us();
 
