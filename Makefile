@@ -99,7 +99,8 @@ $(UNIT) $(CONTRACT): $(B)/%: $(B)/%.o $(call obj,$(SUPPORT)) $(LIB)
 $(RACE): $(B)/%: $(B)/%.o $(LIB)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(OOM): $(B)/%: $(B)/%.o $(B)/tests/oom/oom.o $(LIB)
-	$(CC) $(LDFLAGS) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc -o $@ $^ $(LDLIBS)
+	$(CC) $(LDFLAGS) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc \
+	  -Wl,--wrap=strdup,--wrap=strndup -o $@ $^ $(LDLIBS)
 
 .PHONY: deps run check asan check-asan check-unit check-contract check-interop \
   check-faults check-race check-tsan check-oom run-tests run-oom bench
