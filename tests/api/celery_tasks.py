@@ -15,8 +15,9 @@ app = celery.Celery(
 app.conf.worker_prefetch_multiplier = 1
 
 
-class LLMError(Exception):
-    pass
+def failure(name):
+    """An exception as our worker raises it."""
+    return type(name, (Exception,), {"__module__": "lovage.llm"})
 
 
 @app.task(name="t.add")
@@ -38,7 +39,7 @@ def sleep(seconds):
 @app.task(name="llm.query")
 def query(model, prompt=None, messages=None, **options):
     if prompt and prompt.startswith("fail "):
-        raise LLMError("the model did not answer", prompt[5:])
+        raise failure(prompt[5:])("the model did not answer")
     if prompt and prompt.startswith("sleep "):
         time.sleep(float(prompt[6:]))
     return {

@@ -69,31 +69,33 @@ def test_a_wait_that_is_over_is_202_and_the_query_goes_on(call, worker):
 
 
 @pytest.mark.parametrize(
-    "error_class, status",
+    "exception, error_class, status",
     [
-        ("bad_request", 400),
-        ("context_length", 400),
-        ("content_filter", 400),
-        ("too_large", 413),
-        ("auth", 502),
-        ("permission", 502),
-        ("quota", 502),
-        ("model_not_found", 404),
-        ("rate_limit", 429),
-        ("overloaded", 503),
-        ("timeout", 504),
-        ("server", 502),
-        ("network", 502),
-        ("bad_response", 502),
-        ("something else", 500),
+        ("BadRequestError", "bad_request", 400),
+        ("ContextLengthError", "context_length", 400),
+        ("ContentFilterError", "content_filter", 400),
+        ("TooLargeError", "too_large", 413),
+        ("AuthError", "auth", 502),
+        ("PermissionDeniedError", "permission", 502),
+        ("QuotaError", "quota", 502),
+        ("ModelNotFoundError", "model_not_found", 404),
+        ("RateLimitError", "rate_limit", 429),
+        ("OverloadedError", "overloaded", 503),
+        ("TimeoutError", "timeout", 504),
+        ("ServerError", "server", 502),
+        ("NetworkError", "network", 502),
+        ("BadResponseError", "bad_response", 502),
+        ("TimeLimitExceeded", None, 504),
+        ("SomethingElse", None, 500),
     ],
 )
-def test_failures(call, worker, error_class, status):
-    answer = call("POST", QUERY, {"model": "echo", "prompt": "fail " + error_class})
+def test_failures(call, worker, exception, error_class, status):
+    answer = call("POST", QUERY, {"model": "echo", "prompt": "fail " + exception})
     assert answer.status == status
     got = answer.json()
     assert got["detail"] == "the model did not answer"
-    assert got.get("error_class") == (error_class if status != 500 else None)
+    assert got.get("error_class") == error_class
+    assert got["error"] == exception
     assert got["task_id"]
     assert ("retry-after" in answer.headers) == (status in (429, 503))
 
