@@ -28,12 +28,18 @@ def worker(redis):
 
 def test_a_waiting_client_gets_the_answer(call, worker):
     body = {"model": "echo", "prompt": "hi", "temperature": 1, "stop": "x"}
+    body["cache"] = False
     answer = call("POST", QUERY, body)
     assert answer.status == 200, answer
     got = answer.json()
     assert (got["model"], got["text"]) == ("echo", "hi")
     assert got["usage"] == {"total_tokens": 3}
-    assert got["options"] == {"max_tokens": 100, "temperature": 1.0, "stop": ["x"]}
+    assert got["options"] == {
+        "max_tokens": 100,
+        "temperature": 1.0,
+        "stop": ["x"],
+        "cache": False,
+    }
     row = call("GET", f"/api/v1/tasks/{got['task_id']}").json()
     assert (row["status"], row["task"], row["model"]) == ("SUCCESS", "llm.query", "echo")
 
@@ -127,6 +133,7 @@ def test_failures(call, worker, exception, error_class, status):
         ({"model": "echo", "prompt": "x", "stop": ["a"] * 5}, [["stop"]]),
         ({"model": "echo", "prompt": "x", "stop": [5]}, [["stop", 0]]),
         ({"model": "echo", "prompt": "x", "wait": "yes"}, [["wait"]]),
+        ({"model": "echo", "prompt": "x", "cache": 0, "json": 1}, [["cache"], ["json"]]),
         ({"model": "echo", "prompt": "x", "timeout": 1e9}, [["timeout"]]),
     ],
 )
