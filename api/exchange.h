@@ -18,7 +18,6 @@ struct api {
     struct llm_models *models;
     struct json_object *routes; /* task_routes; NULL: none */
     atomic_bool draining;       /* refuse new requests */
-    atomic_bool hurry;          /* answer now what is only waiting */
     atomic_int in_flight;
 };
 
@@ -35,8 +34,7 @@ struct exchange {
     struct response rs;
     char request_id[REQUEST_ID_MAX + 1];
     const char *route; /* its pattern, for the metrics */
-    /* True when waiting has no sense any more: the client has gone, or the
-     * server is about to. */
+    /* True when the client is no longer there. */
     bool (*gone)(void *arg);
     void *arg;
 };

@@ -88,7 +88,6 @@ write_answer(struct mg_connection *conn, struct response *rs,
 /* ---- one request ---- */
 
 struct visit {
-    struct api *api;
     struct mg_connection *conn;
     struct wire *wire;
     bool expects; /* waits for "100 Continue" before it sends the body */
@@ -108,11 +107,11 @@ read_body(void *arg, struct buf *out, struct guard_refusal *why)
 }
 
 static bool
-stop_waiting(void *arg)
+client_gone(void *arg)
 {
     const struct visit *v = arg;
 
-    return atomic_load(&v->api->hurry) || wire_gone(v->wire);
+    return wire_gone(v->wire);
 }
 
 /* All threads are taken: those that wait for one may not starve behind idle
@@ -127,9 +126,8 @@ static void
 serve(struct server *s, struct mg_connection *conn, struct wire *w,
       const struct http_request *rq)
 {
-    struct visit v = {
-        .api = s->api, .conn = conn, .wire = w, .expects = rq->expect_continue};
-    struct exchange x = {.api = s->api, .rq = rq, .gone = stop_waiting};
+    struct visit v = {.conn = conn, .wire = w, .expects = rq->expect_continue};
+    struct exchange x = {.api = s->api, .rq = rq, .gone = client_gone};
     uint64_t from = clock_mono_us();
 
     x.arg = &v;

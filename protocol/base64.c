@@ -132,6 +132,8 @@ base64_decode(struct slice in, struct buf *out, struct error *err)
     if (d.count != 0)
         return error_set(err, ST_PROTO, "base64: incorrect padding");
     flush(&d);
+    if (out->nomem)
+        return error_set(err, ST_NOMEM, "base64: out of memory");
     if (out->failed)
         return error_set(err, ST_TOOBIG, "base64: over %zu bytes", out->max);
     return ST_OK;

@@ -152,7 +152,7 @@ canvas_apply_group(struct canvas *c, struct json_object *sig,
              ? json_set(s.over, "group_id", json_new_str(text(s.gid)))
              : ST_NOMEM;
     if (st != ST_OK)
-        canvas_nomem(c);
+        st = canvas_nomem(c);
     if (st == ST_OK)
         st = flatten(c, sig, s.members);
     if (st == ST_OK)
@@ -359,7 +359,7 @@ canvas_apply_chunks(struct canvas *c, struct json_object *sig,
     if (st == ST_OK)
         st = canvas_share(group, "options", canvas_options(sig));
     if (st != ST_OK)
-        canvas_nomem(c);
+        st = canvas_nomem(c);
     else
         st = canvas_apply_group(c, group, NULL, out);
     json_object_put(tasks);

@@ -53,7 +53,7 @@ link_group(struct canvas *c, struct json_object *tasks,
     copy = json_copy(callback);
     st = json_set(copy, "immutable", json_object_new_boolean(1));
     if (st != ST_OK)
-        canvas_nomem(c);
+        st = canvas_nomem(c);
     else
         st = canvas_link(c, json_object_array_get_idx(tasks, 0), "link", copy);
     json_object_put(copy);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <zlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 enum {
     PIECE = 16384,   /* bytes unpacked at a time */
@@ -54,12 +55,17 @@ broken(const char *what, struct error *err)
     return error_set(err, ST_PROTO, "%s: damaged or cut short", what);
 }
 
-/* Adds a piece; false once the buffer's limit is reached. */
-static bool
-add(struct buf *out, const void *data, size_t n)
+/* Adds a piece, up to the buffer's limit. */
+static enum status
+add(const char *what, struct buf *out, const void *data, size_t n,
+    struct error *err)
 {
     buf_add(out, (struct slice){data, n});
-    return !out->failed;
+    if (out->nomem)
+        return error_set(err, ST_NOMEM, "%s: out of memory", what);
+    if (out->failed)
+        return error_set(err, ST_TOOBIG, "%s: over %zu bytes", what, out->max);
+    return ST_OK;
 }
 
 static enum status
@@ -78,9 +84,10 @@ unpack_zlib(struct slice in, struct buf *out, struct error *err)
         z.next_out = piece;
         z.avail_out = sizeof(piece);
         rc = inflate(&z, Z_NO_FLUSH);
-        if (!add(out, piece, sizeof(piece) - z.avail_out))
-            st = error_set(err, ST_TOOBIG, "zlib: over %zu bytes", out->max);
-        else if (rc == Z_MEM_ERROR)
+        st = add("zlib", out, piece, sizeof(piece) - z.avail_out, err);
+        if (st != ST_OK)
+            break;
+        if (rc == Z_MEM_ERROR)
             st = error_set(err, ST_NOMEM, "zlib: out of memory");
         else if (rc != Z_OK && rc != Z_STREAM_END)
             st = broken("zlib", err);
@@ -105,9 +112,10 @@ unpack_bzip2(struct slice in, struct buf *out, struct error *err)
         z.next_out = piece;
         z.avail_out = sizeof(piece);
         rc = BZ2_bzDecompress(&z);
-        if (!add(out, piece, sizeof(piece) - z.avail_out))
-            st = error_set(err, ST_TOOBIG, "bzip2: over %zu bytes", out->max);
-        else if (rc == BZ_MEM_ERROR)
+        st = add("bzip2", out, piece, sizeof(piece) - z.avail_out, err);
+        if (st != ST_OK)
+            break;
+        if (rc == BZ_MEM_ERROR)
             st = error_set(err, ST_NOMEM, "bzip2: out of memory");
         else if (rc != BZ_OK && rc != BZ_STREAM_END)
             st = broken("bzip2", err);
@@ -134,11 +142,14 @@ unpack_zstd(struct slice in, struct buf *out, struct error *err)
         ZSTD_outBuffer to = {piece, sizeof(piece), 0};
 
         left = ZSTD_decompressStream(z, &to, &from);
-        if (ZSTD_isError(left))
+        if (ZSTD_getErrorCode(left) == ZSTD_error_memory_allocation)
+            st = error_set(err, ST_NOMEM, "zstd: out of memory");
+        else if (ZSTD_isError(left))
             st = error_set(err, ST_PROTO, "zstd: %s", ZSTD_getErrorName(left));
-        else if (!add(out, piece, to.pos))
-            st = error_set(err, ST_TOOBIG, "zstd: over %zu bytes", out->max);
-        else if (left > 0 && from.pos == from.size && to.pos < to.size)
+        else
+            st = add("zstd", out, piece, to.pos, err);
+        if (st == ST_OK && left > 0 && from.pos == from.size &&
+            to.pos < to.size)
             st = broken("zstd", err);
     } while (st == ST_OK && left > 0);
     ZSTD_freeDCtx(z);
@@ -219,8 +230,8 @@ compress_pack(struct slice name, struct slice in, struct buf *out,
         return error_set(err, ST_NOMEM, "%s: out of memory", n->text);
     if (!pack(n->algorithm, in, data, &room))
         st = error_set(err, ST_NOMEM, "%s: packing failed", n->text);
-    else if (!add(out, data, room))
-        st = error_set(err, ST_TOOBIG, "%s: over %zu bytes", n->text, out->max);
+    else
+        st = add(n->text, out, data, room, err);
     free(data);
     return st;
 }

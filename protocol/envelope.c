@@ -97,7 +97,7 @@ envelope_decode(struct slice json, struct message **out, struct error *err)
         goto out;
     st = decode_properties(doc, props, m);
     if (st != ST_OK) {
-        error_set(err, st, "envelope: out of memory");
+        st = error_set(err, st, "envelope: out of memory");
         goto out;
     }
     *out = m;
@@ -322,7 +322,7 @@ envelope_unacked_decode(struct slice value, struct slice *json, char **exchange,
     if (st == ST_OK)
         st = take_string(doc, 2, routing_key);
     if (st != ST_OK) {
-        error_set(err, st, "unacked: out of memory");
+        st = error_set(err, st, "unacked: out of memory");
         goto out;
     }
     *json = json_raw_element(trim(value), 0);

@@ -95,7 +95,7 @@ unpack(struct decoder *d, struct buf *b, struct slice *out)
     if (name.len == 0)
         return ST_OK;
     st = compress_unpack(name, *out, b, d->err);
-    *out = (struct slice){b->data, b->len};
+    *out = (struct slice){b->len > 0 ? b->data : "", b->len};
     return st;
 }
 

@@ -228,7 +228,7 @@ encode_body(const struct task_new *t, struct message *m, struct error *err)
     if (t->compression.len == 0) {
         st = buf_take(&plain, &m->body, &m->body_len);
     } else if (plain.failed) {
-        st = ST_TOOBIG;
+        st = plain.nomem ? ST_NOMEM : ST_TOOBIG;
     } else {
         st = compress_pack(t->compression,
                            (struct slice){plain.data, plain.len}, &packed, err);
@@ -236,8 +236,7 @@ encode_body(const struct task_new *t, struct message *m, struct error *err)
             st = buf_take(&packed, &m->body, &m->body_len);
     }
     if (st == ST_TOOBIG || st == ST_NOMEM)
-        error_set(err, st, "task message: a body over %d bytes, or no memory",
-                  TASK_BODY_MAX);
+        st = error_set(err, st, "task message: the body: %s", status_text(st));
     buf_fini(&packed);
     buf_fini(&plain);
     return st;
@@ -310,7 +309,7 @@ task_encode(const struct task_new *t, struct message **out, struct error *err)
     if (st == ST_OK)
         st = encode_properties(t, m);
     if (st != ST_OK)
-        error_set(err, st, "task message: %s", status_text(st));
+        st = error_set(err, st, "task message: %s", status_text(st));
     else
         st = encode_body(t, m, err);
     if (st != ST_OK) {

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Captures what real Celery (Debian's 5.2.6) writes, for the unit tests.
 
-usage: tests/data/capture.py        rewrites tests/data/*.json
+usage: tests/data/capture.py        rewrites tests/data/*.json and the seeds of
+                                    tests/fuzz/corpus
 Starts a private redis-server on a unix socket and, for results and replies, one
 solo worker.  Envelopes are kept as the text that was in Redis.
 """
@@ -334,6 +335,47 @@ def replies(r):
     save("control_replies.json", cases)
 
 
+def corpora():
+    """Seeds for the fuzz targets, a few of each kind."""
+    import base64
+
+    def load(name):
+        with open(os.path.join(HERE, name)) as f:
+            return json.load(f)
+
+    def seed(target, name, data):
+        folder = os.path.join(HERE, "..", "fuzz", "corpus", target)
+        os.makedirs(folder, exist_ok=True)
+        with open(os.path.join(folder, name), "wb") as f:
+            f.write(data)
+
+    for c in load("messages.json"):
+        if c["name"] in ("plain", "chord", "v1", "zlib", "headers"):
+            seed("fuzz_envelope", c["name"], c["envelope"].encode())
+        e = json.loads(c["envelope"])
+        if c["name"] not in ("long_args", "unicode", "numbers") and len(e["body"]) < 1500:
+            body = base64.b64decode(e["body"])
+            seed("fuzz_task", c["name"], json.dumps(e["headers"]).encode() + b"\n" + body)
+    seed("fuzz_envelope", "unacked", b'[{"body": "", "properties": {}}, "ex", "key"]')
+    seed("fuzz_envelope", "bare", b'{"body": "[]", "headers": null}')
+    seed("fuzz_task", "typed", b'{"task": "t", "id": 1, "eta": ""}\n[[{"__type__": "uuid", "__value__": {"hex": "0"}}], {}, null]')
+    for c in load("canvas.json"):
+        seed("fuzz_signature", c["name"], c["signature"].encode())
+    for c in load("states.json"):
+        seed("fuzz_state", c["name"], c["doc"].encode())
+    for i, c in enumerate(load("exceptions.json")):
+        seed("fuzz_state", "exception%d" % i, ('{"status": "FAILURE", "result": %s}' % c["json"]).encode())
+    for c in load("control_requests.json"):
+        seed("fuzz_control", c["name"], base64.b64decode(json.loads(c["envelope"])["body"]))
+    for i, t in enumerate(("2030-01-02T03:04:05.678901+00:00", "2020-W01-1", "20200101T000000,5Z", "2020-366", "2020-01-01 24:00-2359")):
+        seed("fuzz_iso8601", "time%d" % i, t.encode())
+    import bz2
+    import zlib
+    for name, data in (("zlib", b"\0" + zlib.compress(b"hello " * 50)), ("bzip2", b"\1" + bz2.compress(b"hello " * 50)),
+                       ("zstd", b"\2" + bytes.fromhex("28b52ffd200525000068656c6c6f"))):
+        seed("fuzz_compress", name, data)
+
+
 def main():
     with tempfile.TemporaryDirectory() as d:
         sock = os.path.join(d, "redis.sock")
@@ -356,6 +398,7 @@ def main():
             states(r)
             controls(r)
             replies(r)
+            corpora()
         finally:
             server.terminate()
             server.wait()

@@ -26,6 +26,14 @@ data_json(const char *text)
     return v;
 }
 
+void
+data_set(char **member, const char *text)
+{
+    free(*member);
+    *member = text != NULL ? strdup(text) : NULL;
+    cr_assert_eq(*member == NULL, text == NULL);
+}
+
 struct json_object *
 data_load(const char *name)
 {

@@ -10,6 +10,9 @@ struct json_object *data_load(const char *name);
 /* A string constant as a slice. */
 struct slice data_text(const char *s);
 
+/* Sets an owned string, such as a message's; text NULL clears it. */
+void data_set(char **member, const char *text);
+
 /* JSON text to a value; the test fails when it is none. */
 struct json_object *data_json(const char *text);
 

@@ -41,9 +41,7 @@ import argparse
 import asyncio
 import email.utils
 import json
-import os
 import socket
-import stat
 import struct
 import sys
 import time
@@ -458,17 +456,22 @@ async def main():
     loop = asyncio.get_running_loop()
     server = await loop.create_server(Connection, "127.0.0.1", ARGS.port, backlog=4096)
     print(server.sockets[0].getsockname()[1], flush=True)
-    ended = loop.create_future()
-    mode = os.fstat(0).st_mode
-    if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+    if not sys.stdin.isatty():
         # The end of standard input is the end of whoever started us.
+        ended = loop.create_future()
+
         class Input(asyncio.Protocol):
             def connection_lost(self, exc):
                 if not ended.done():
                     ended.set_result(None)
 
-        await loop.connect_read_pipe(Input, sys.stdin)
-    await ended
+        try:
+            await loop.connect_read_pipe(Input, sys.stdin)
+        except ValueError:  # a file or /dev/null: run until killed
+            await loop.create_future()
+        await ended
+    else:
+        await loop.create_future()
 
 
 if __name__ == "__main__":

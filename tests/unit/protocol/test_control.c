@@ -14,8 +14,8 @@ request(const char *body)
     struct message *m = message_new();
 
     cr_assert_not_null(m);
-    message_set(&m->content_type, data_text("application/json"));
-    message_set(&m->body, data_text(body));
+    data_set(&m->content_type, "application/json");
+    data_set(&m->body, body);
     m->body_len = strlen(body);
     return m;
 }
@@ -173,9 +173,9 @@ Test(control, what_is_no_request_is_told)
         cr_expect_gt(strlen(err.text), 0);
     }
     m = request("{\"method\": \"m\"}");
-    message_set(&m->content_type, data_text("application/x-python-serialize"));
+    data_set(&m->content_type, "application/x-python-serialize");
     cr_expect_eq(control_decode(m, data_text("w@h"), &r, NULL), ST_PROTO);
-    message_set(&m->content_type, (struct slice){0});
+    data_set(&m->content_type, NULL);
     cr_expect_eq(control_decode(m, data_text("w@h"), &r, NULL), ST_PROTO);
     message_free(m);
 }

@@ -401,7 +401,9 @@ Test(signature, a_chord_among_the_members_has_its_own_size)
     struct signature_messages m;
     char *text;
 
-    json_append(json_get(json_get(sig, "kwargs"), "header"), data_json(inner));
+    cr_assert_eq(json_append(json_get(json_get(sig, "kwargs"), "header"),
+                             data_json(inner)),
+                 ST_OK);
     cr_assert_eq(signature_apply(sig, &ctx, &m, NULL), ST_OK);
     cr_assert_eq(m.count, 4);
     cr_assert_eq(m.chord_count, 2);
@@ -483,7 +485,9 @@ set_long_id(struct json_object *sig)
     char id[156];
 
     memset(id, 'x', sizeof(id));
-    json_set(options, "task_id", json_new_str((struct slice){id, sizeof(id)}));
+    cr_assert_eq(json_set(options, "task_id",
+                          json_new_str((struct slice){id, sizeof(id)})),
+                 ST_OK);
     cr_assert_eq(json_set(sig, "options", options), ST_OK);
 }
 

@@ -25,8 +25,8 @@ message(const char *headers, const char *type, const char *body)
     if (headers != NULL)
         m->headers = data_json(headers);
     if (type != NULL)
-        message_set(&m->content_type, data_text(type));
-    message_set(&m->body, data_text(body));
+        data_set(&m->content_type, type);
+    data_set(&m->body, body);
     m->body_len = strlen(body);
     return m;
 }
