@@ -59,8 +59,8 @@ def check_records(pg, database, n):
 def test_killed_executors_cost_nothing_with_late_acks(place):
     redis, database, ledger, pg = place
     env = {"LOVAGE_TASK_REJECT_ON_WORKER_LOST": "true"}
+    ids = publish(producer(redis.url, redis.url), ledger, N, MS)
     with fleet(redis.url, database=database, env=env) as worker:
-        ids = publish(producer(redis.url, redis.url), ledger, N, MS)
         killed = 0
         while ledger.done() < N * 3 // 4:
             pids = worker.executors()
@@ -78,8 +78,8 @@ def test_killed_executors_cost_nothing_with_late_acks(place):
 
 def test_killed_nodes_lose_nothing_and_wait_for_nothing(place):
     redis, database, ledger, pg = place
+    ids = publish(producer(redis.url, redis.url), ledger, N, MS)
     with fleet(redis.url, database=database) as worker:
-        ids = publish(producer(redis.url, redis.url), ledger, N, MS)
         killed = 0
         for share in (1, 2, 3, 4, 5):
             wait_for(
@@ -98,8 +98,8 @@ def test_killed_nodes_lose_nothing_and_wait_for_nothing(place):
 
 def test_killed_nodes_tell_what_died_with_early_acks(place):
     redis, database, ledger, _ = place
+    ids = publish(producer(redis.url, redis.url), ledger, N, MS)
     with fleet(redis.url, database=database, late=False) as worker:
-        ids = publish(producer(redis.url, redis.url), ledger, N, MS)
         for share in (1, 2, 3):
             wait_for(
                 lambda s=share: ledger.done() >= N * s // 4, 120, "progress"
@@ -116,10 +116,10 @@ def test_killed_nodes_tell_what_died_with_early_acks(place):
 
 def test_a_killed_tree_is_replaced_by_the_next_worker(place):
     redis, database, ledger, pg = place
-    env = {"LOVAGE_WORKER_LEASE": "3"}
+    env = {"LOVAGE_WORKER_LEASE": "5"}
     worker = fleet(redis.url, database=database, env=env)
+    ids = publish(producer(redis.url, redis.url), ledger, N, MS)
     with worker:
-        ids = publish(producer(redis.url, redis.url), ledger, N, MS)
         wait_for(lambda: ledger.done() >= N // 3, 120, "progress")
         os.killpg(worker.pid, signal.SIGKILL)
         worker.wait()
@@ -133,8 +133,8 @@ def test_a_killed_tree_is_replaced_by_the_next_worker(place):
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGQUIT])
 def test_a_stopped_worker_hands_back_what_it_held(place, sig):
     redis, database, ledger, pg = place
+    ids = publish(producer(redis.url, redis.url), ledger, N, MS)
     with fleet(redis.url, database=database) as worker:
-        ids = publish(producer(redis.url, redis.url), ledger, N, MS)
         for share in (1, 2, 3):
             wait_for(
                 lambda s=share: ledger.done() >= N * s // 4, 120, "progress"
