@@ -23,6 +23,7 @@ outbox_done(struct records *r, int64_t outbox_id)
     records_ask(r, PG_PUBLISHED, v, (union op_fn){.done = NULL}, NULL);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): seven parameters, a thin call */
 void
 outbox_park(struct records *r, struct slice task_id, struct slice queue,
             struct slice message, int64_t due_us, records_fn *fn, void *arg)

@@ -152,8 +152,9 @@ struct records_claim {
 };
 typedef void claim_fn(void *arg, enum status st, enum claim c, int64_t attempt);
 /* who: the node's instance, as for the broker.  The row is made if there is
- * none (Python producers).  The lease lasts worker_lease; whoever claims after
- * it has run out counts a death.  attempt only grows: it is the fencing token,
+ * none (Python producers).  The lease lasts worker_lease (and after a start
+ * of the server no lease ends for as long); whoever claims after it has run out
+ * counts a death.  attempt only grows: it is the fencing token,
  * not the number of deaths.  A message with more retries than the row is a
  * fresh chance: it starts even under a live lease, and deaths begin anew. */
 void records_claim(struct records *r, struct slice who,

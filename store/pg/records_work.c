@@ -76,28 +76,24 @@ records_note(struct records *r, const struct records_outcome *o, records_fn *fn,
     records_ask(r, PG_NOTE, v, (union op_fn){.done = fn}, arg);
 }
 
-static void
-give_back(struct records *r, struct slice who, struct slice id, int64_t attempt,
-          bool died, union op_fn fn, void *arg)
-{
-    const struct op_value v[] = {op_text(id), op_text(who), op_int(attempt),
-                                 op_int(died)};
-
-    records_ask(r, PG_RELEASE, v, fn, arg);
-}
-
 void
 records_release(struct records *r, struct slice who, struct slice id,
                 int64_t attempt, records_fn *fn, void *arg)
 {
-    give_back(r, who, id, attempt, false, (union op_fn){.done = fn}, arg);
+    const struct op_value v[] = {op_text(id), op_text(who), op_int(attempt),
+                                 op_int(false)};
+
+    records_ask(r, PG_RELEASE, v, (union op_fn){.done = fn}, arg);
 }
 
 void
 records_died(struct records *r, struct slice who, struct slice id,
              int64_t attempt, records_fn *fn, void *arg)
 {
-    give_back(r, who, id, attempt, true, (union op_fn){.done = fn}, arg);
+    const struct op_value v[] = {op_text(id), op_text(who), op_int(attempt),
+                                 op_int(true)};
+
+    records_ask(r, PG_RELEASE, v, (union op_fn){.done = fn}, arg);
 }
 
 void
@@ -112,7 +108,7 @@ void
 records_bury(struct records *r, struct slice who, records_lost_fn *fn,
              void *arg)
 {
-    const struct op_value v[] = {op_text(who)};
+    const struct op_value v[] = {op_text(who), op_int(records_lease_ms(r))};
 
     records_ask(r, PG_BURY, v, (union op_fn){.ids = fn}, arg);
 }

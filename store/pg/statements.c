@@ -279,14 +279,20 @@
 
 /* ---- the worker ---- */
 
+/* After its server was away no lease has run out until its holder has had time
+ * to renew it. */
+#define EXPIRED(lease)                                                       \
+    "greatest(t.lease_until, pg_postmaster_start_time() + " MS(lease) ") < " \
+                                                                      "now()"
+
 /* A message that says more retries than the row is what the task sent when it
  * asked for a retry: a fresh chance, even if that outcome is not in yet. */
-#define DEATHS                                                   \
-    "CASE WHEN c.retries > t.retries THEN 0 WHEN t.running AND " \
-    "t.lease_until < now() THEN t.deaths + 1 ELSE t.deaths END"
-#define FREE_TO_RUN                               \
-    "(NOT t.running OR t.lease_until < now() OR " \
-    "c.retries > t.retries)"
+#define DEATHS                                                            \
+    "CASE WHEN c.retries > t.retries THEN 0 WHEN t.running AND " EXPIRED( \
+        "$14::bigint") " THEN t.deaths + 1 ELSE t.deaths END"
+#define FREE_TO_RUN                                    \
+    "(NOT t.running OR " EXPIRED("$14::bigint") " OR " \
+                                                "c.retries > t.retries)"
 
 /* Rows that are there are updated, the others inserted; what is left over is
  * told why.  The numbers are enum claim; the lease's number tells our own
@@ -419,21 +425,26 @@
                       "running AND lease_by = $1::text"
 
 /* lease_by goes, so that an outcome of one who was not dead is refused. */
-#define BURY                                                              \
-    "WITH d AS MATERIALIZED (SELECT seq FROM tasks WHERE running AND "    \
-    "(lease_by = $1::text OR ($1 IS NULL AND lease_until < now())) "      \
-    "LIMIT 10000 FOR UPDATE SKIP LOCKED) "                                \
-    "UPDATE tasks t SET status = CASE WHEN t.acks_late THEN " UNCLAIMED   \
-    " ELSE 'FAILURE' END, running = false, lease_until = NULL, "          \
-    "lease_by = NULL, deaths = t.deaths + 1, updated_at = now(), "        \
-    "result = CASE WHEN t.acks_late THEN t.result ELSE "                  \
-    "'{\"exc_type\": \"WorkerLostError\", \"exc_message\": [\"" LOST_TEXT \
-    "\"], \"exc_module\": \"billiard.exceptions\"}'::json END, "          \
-    "error = CASE WHEN t.acks_late THEN t.error ELSE "                    \
-    "'WorkerLostError(''" LOST_TEXT "'')' END, "                          \
-    "finished_at = CASE WHEN t.acks_late THEN NULL ELSE now() END "       \
-    "FROM d WHERE t.seq = d.seq "                                         \
-    "RETURNING CASE WHEN t.acks_late THEN NULL ELSE t.id END"
+#define BURY                                                                   \
+    "WITH d AS MATERIALIZED (SELECT seq FROM tasks t WHERE running AND "       \
+    "(lease_by = $1::text OR ($1 IS NULL AND " EXPIRED(                        \
+        "$2::bigint") ")) LIMIT 10000 FOR UPDATE SKIP LOCKED) "                \
+                      "UPDATE tasks t SET status = CASE WHEN t.acks_late "     \
+                      "THEN " UNCLAIMED " ELSE 'FAILURE' END, running = "      \
+                                        "false, lease_until = NULL, "          \
+                      "lease_by = NULL, deaths = t.deaths + 1, updated_at = "  \
+                      "now(), "                                                \
+                      "result = CASE WHEN t.acks_late THEN t.result ELSE "     \
+                      "'{\"exc_type\": \"WorkerLostError\", \"exc_message\": " \
+                      "[\"" LOST_TEXT "\"], \"exc_module\": "                  \
+                                      "\"billiard.exceptions\"}'::json END, "  \
+                      "error = CASE WHEN t.acks_late THEN t.error ELSE "       \
+                      "'WorkerLostError(''" LOST_TEXT "'')' END, "             \
+                      "finished_at = CASE WHEN t.acks_late THEN NULL ELSE "    \
+                      "now() END "                                             \
+                      "FROM d WHERE t.seq = d.seq "                            \
+                      "RETURNING CASE WHEN t.acks_late THEN NULL ELSE t.id "   \
+                      "END"
 
 /* One that runs is left to its worker, which is told by remote control. */
 #define REVOKE                                                              \
@@ -495,7 +506,7 @@ static const struct statement statements[PG_KINDS] = {
     [PG_RELEASE] = {"release", RELEASE, "ksib", LANE_WORK, 500, true, false,
                     true},
     [PG_RENEW] = {NULL, RENEW, "SI", LANE_WORK, 1, false, true, false},
-    [PG_BURY] = {NULL, BURY, "S", LANE_WORK, 1, false, false, false},
+    [PG_BURY] = {NULL, BURY, "SI", LANE_WORK, 1, false, false, false},
     [PG_REVOKE] = {"revoke", REVOKE, "k", LANE_WORK, 500, true, true, true},
     [PG_REJECT] = {"reject", REJECT, "ssty", LANE_WORK, 100, true, false,
                    false},
