@@ -32,8 +32,8 @@ broker_open(struct broker **out, uv_loop_t *loop, const struct broker_opts *o,
             st = brokers[i].ops->open(out, loop, o, ev, arg, err);
             goto out;
         }
-    error_set(err, st, "no broker for the scheme %.40s of broker_url",
-              url.scheme);
+    st = error_set(err, st, "no broker for the scheme %.40s of broker_url",
+                   url.scheme);
 out:
     url_fini(&url);
     return st;

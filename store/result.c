@@ -36,10 +36,10 @@ result_open(struct result **out, uv_loop_t *loop, const char *url,
             st = backends[i].ops->open(out, loop, url, config, err);
             goto out;
         }
-    error_set(err, st,
-              "no result backend for the scheme %.40s of "
-              "result_backend",
-              u.scheme);
+    st = error_set(err, st,
+                   "no result backend for the scheme %.40s of "
+                   "result_backend",
+                   u.scheme);
 out:
     url_fini(&u);
     return st;

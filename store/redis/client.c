@@ -185,14 +185,14 @@ send_words(struct redis *c, const char *const *words, size_t n, redis_fn *fn)
     if (st == ST_OK)
         st = transmit(c, wire, fn, c);
     if (st != ST_OK)
-        error_set(&c->login_err, st, "no memory to log in");
+        (void)error_set(&c->login_err, st, "no memory to log in");
     redis_cmd_fini(&cmd);
 }
 
 static void
 load_scripts(struct redis *c, redis_fn *fn)
 {
-    for (int s = 0; s < SCRIPT_COUNT; s++)
+    for (enum redis_script s = 0; s < SCRIPT_COUNT; s++)
         send_words(c, (const char *[]){"SCRIPT", "LOAD", redis_script_text(s)},
                    3, fn);
 }
@@ -406,7 +406,7 @@ connect_now(struct redis *c)
     c->client_id = 0;
     c->reader = redisReaderCreate();
     if (c->reader == NULL)
-        error_set(&err, ST_NOMEM, "no memory for a reader");
+        (void)error_set(&err, ST_NOMEM, "no memory for a reader");
     else if (stream_open(&c->stream, c->loop, &c->addr.stream, &events, c,
                          &err) == ST_OK)
         uv_timer_start(&c->tick, on_tick, tick_ms, tick_ms);
@@ -570,6 +570,6 @@ redis_reconnect(struct redis *c, const char *why)
 
     if (c->phase != PHASE_LOGIN && c->phase != PHASE_UP)
         return;
-    error_set(&err, ST_LOST, "redis: %s", why);
+    (void)error_set(&err, ST_LOST, "redis: %s", why);
     drop(c, &err);
 }
