@@ -7,15 +7,17 @@
  * work on one private copy of the signature, which they change as they go. */
 enum {
     CANVAS_MESSAGES_MAX = 100000,
-    CANVAS_BYTES_MAX = 256 << 20 /* of all bodies: a small canvas may say
-                                    "these thousand, each with this chain" */
+    CANVAS_BYTES_MAX = 256 << 20, /* of all bodies: a small canvas may say
+                                     "these thousand, each with this chain" */
+    CANVAS_LINKS_MAX = 10000000   /* comparisons of callbacks: "these errbacks
+                                     for each of these steps" */
 };
 
 struct canvas {
     const struct signature_context *ctx;
     struct signature_messages *out;
     struct error *err;
-    size_t item_cap, chord_cap, bytes;
+    size_t item_cap, chord_cap, bytes, links;
 };
 
 /* What applying one signature gave. */

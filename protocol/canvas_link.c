@@ -23,7 +23,11 @@ append_option(struct canvas *c, struct json_object *sig, const char *option,
     struct json_object *old = json_get(options, option), *list;
     enum status st = ST_OK;
 
+    c->links += 1;
     if (json_object_is_type(old, json_type_array)) {
+        c->links += json_object_array_length(old);
+        if (c->links > CANVAS_LINKS_MAX)
+            return error_set(c->err, ST_TOOBIG, "canvas: too many callbacks");
         /* A copy: lists are shared between what a canvas gave them to. */
         list = canvas_concat(old, NULL);
     } else {

@@ -38,9 +38,9 @@ static bool
 in_class(const char *p, const char *end, uint32_t code)
 {
     struct cursor c = {p, end};
-    bool not = p < end && *p == '!', in = false;
+    bool negated = p < end && *p == '!', in = false;
 
-    c.p += not ;
+    c.p += negated;
     while (c.p < c.end) {
         uint32_t lo = next(&c), hi = lo;
 
@@ -50,7 +50,7 @@ in_class(const char *p, const char *end, uint32_t code)
         }
         in = in || (code >= lo && code <= hi);
     }
-    return in != not ;
+    return in != negated;
 }
 
 /* Matches one pattern element, which is no star, against one character. */

@@ -554,27 +554,3 @@ Test(signature, what_is_applied_is_not_changed)
     signature_messages_fini(&m);
     json_object_put(sig);
 }
-
-Test(signature, a_canvas_that_grows_beyond_all_bounds_is_refused)
-{
-    struct buf b;
-    struct json_object *v;
-    struct signature_context ctx = worker(NULL, NULL);
-    struct signature_messages m;
-    char *text;
-
-    buf_init(&b, 64 << 20);
-    buf_addf(&b, "{\"task\": \"g\", \"subtask_type\": \"group\", \"options\": "
-                 "{\"chain\": [{\"task\": \"c\", \"args\": [\"");
-    for (int i = 0; i < 100000; i++)
-        buf_addf(&b, "0123456789");
-    buf_addf(&b, "\"]}]}, \"kwargs\": {\"tasks\": [");
-    for (int i = 0; i < 400; i++)
-        buf_addf(&b, "{\"task\": \"t\"}, ");
-    buf_addf(&b, "{\"task\": \"t\"}]}}");
-    cr_assert_eq(buf_take(&b, &text, NULL), ST_OK);
-    v = data_json(text);
-    cr_expect_eq(signature_apply(v, &ctx, &m, NULL), ST_TOOBIG);
-    json_object_put(v);
-    free(text);
-}
