@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "worker/node.h"
+#include "worker/value.h"
 
 enum { ERROR_LINE_MAX = 4096 };
 
@@ -94,8 +95,8 @@ joined(struct json_object *parts)
     for (size_t i = 0; i < n && st == ST_OK; i++) {
         struct json_object *p = json_object_array_get_idx(parts, i);
 
-        st =
-            json_append(list, json_object_get(json_object_array_get_idx(p, 3)));
+        st = value_append(list,
+                          json_object_get(json_object_array_get_idx(p, 3)));
     }
     if (st == ST_OK) {
         st = json_append(args, list);

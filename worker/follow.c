@@ -11,6 +11,7 @@
 #include "protocol/signature.h"
 #include "worker/fields.h"
 #include "worker/node.h"
+#include "worker/value.h"
 
 enum { AGAIN_MS = 200 };
 
@@ -153,7 +154,7 @@ args_of_one(struct json_object *v)
 {
     struct json_object *args = json_object_new_array();
 
-    if (args && json_append(args, json_object_get(v)) != ST_OK) {
+    if (args && value_append(args, json_object_get(v)) != ST_OK) {
         json_object_put(args);
         return NULL;
     }
@@ -334,8 +335,8 @@ new_style_args(struct request *rq, struct json_object *exc,
     if (traceback)
         tb = json_new_str(node_slice(traceback));
     if (!args || !fields || json_append(args, fields) != ST_OK ||
-        json_append(args, json_object_get(exc)) != ST_OK ||
-        json_append(args, tb) != ST_OK) {
+        value_append(args, json_object_get(exc)) != ST_OK ||
+        value_append(args, tb) != ST_OK) {
         json_object_put(args);
         return NULL;
     }

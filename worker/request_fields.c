@@ -4,6 +4,7 @@
 
 #include "worker/fields.h"
 #include "worker/node.h"
+#include "worker/value.h"
 
 /* Headers with a meaning of their own; all others are the sender's. */
 static const char *const known[] = {
@@ -80,7 +81,7 @@ time_limits(const struct task_message *tm)
 
         if (limits[i] > 0)
             v = json_new_double(limits[i]);
-        if (json_append(a, v) != ST_OK) {
+        if (value_append(a, v) != ST_OK) {
             json_object_put(a);
             return NULL;
         }

@@ -42,6 +42,12 @@ value_take(lovage_value *v, struct json_object **out)
     return ST_OK;
 }
 
+enum status
+value_append(struct json_object *array, struct json_object *v)
+{
+    return v ? json_append(array, v) : json_append_null(array);
+}
+
 const char *
 value_python_type(const lovage_value *v)
 {
@@ -141,8 +147,8 @@ lovage_push(lovage_value *array, lovage_value *v)
     enum status st = value_take(v, &json);
 
     if (st == ST_OK && lovage_typeof(array) == LOVAGE_ARRAY)
-        return json_append(value_json(array), json) == ST_OK ? LOVAGE_OK
-                                                             : LOVAGE_FAILED;
+        return value_append(value_json(array), json) == ST_OK ? LOVAGE_OK
+                                                              : LOVAGE_FAILED;
     json_object_put(json);
     return LOVAGE_FAILED;
 }

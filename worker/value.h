@@ -14,6 +14,9 @@ enum status value_take(lovage_value *v, struct json_object **out);
 const lovage_value *value_of(struct json_object *json);
 struct json_object *value_json(const lovage_value *v);
 
+/* Appends v, which is consumed; NULL is JSON null. */
+enum status value_append(struct json_object *array, struct json_object *v);
+
 /* How Python calls the type of v: "int", "str", "NoneType", ... */
 const char *value_python_type(const lovage_value *v);
 
