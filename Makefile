@@ -15,7 +15,7 @@ B       := build/$(VARIANT)$(if $(findstring clang,$(CC)),-clang)
 VERSION := $(shell cat VERSION)
 
 # civetweb has no pkg-config file in Debian 12.
-PKGS    := libuv json-c hiredis libcurl libpq openssl zlib inih libzstd libpcre2-8
+PKGS    := libuv json-c hiredis libcurl libpq openssl zlib libzstd libpcre2-8
 SYSLIBS := -lcivetweb -lbz2 -ldl -lpthread -lm
 
 DIRS    := base protocol store store/redis store/pg worker worker/llm api cli
@@ -99,7 +99,8 @@ $(UNIT) $(CONTRACT): $(B)/%: $(B)/%.o $(call obj,$(SUPPORT)) $(LIB)
 $(RACE): $(B)/%: $(B)/%.o $(LIB)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(OOM): $(B)/%: $(B)/%.o $(B)/tests/oom/oom.o $(LIB)
-	$(CC) $(LDFLAGS) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc -o $@ $^ $(LDLIBS)
+	$(CC) $(LDFLAGS) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc \
+	  -Wl,--wrap=strdup,--wrap=strndup -o $@ $^ $(LDLIBS)
 
 .PHONY: deps run check asan check-asan check-unit check-contract check-interop \
   check-faults check-race check-tsan check-oom run-tests run-oom bench

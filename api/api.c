@@ -13,6 +13,7 @@
 
 enum {
     FLUSH_MS = 2000,
+    HURRY_S = 1,    /* for answers that are ready to be written */
     NOTICE_MS = 200 /* so long /readyz says 503 before the listener closes */
 };
 
@@ -56,17 +57,25 @@ open_api(struct api *api, struct error *err)
     return st;
 }
 
-/* New requests are refused from now on; those in flight get their time. */
+static void
+wait_idle(struct api *api, double seconds)
+{
+    uint64_t end = clock_mono_us() + (uint64_t)(seconds * 1e6);
+
+    while (atomic_load(&api->in_flight) > 0 && clock_mono_us() < end)
+        sleep_ms(20);
+}
+
+/* New requests are refused from now on; those in flight get their time.  Who
+ * only waits for a result by then is told where to look for it. */
 static void
 drain(struct api *api)
 {
-    uint64_t end =
-        clock_mono_us() + (uint64_t)(api->config->api_shutdown_timeout * 1e6);
-
     atomic_store(&api->draining, true);
     sleep_ms(NOTICE_MS);
-    while (atomic_load(&api->in_flight) > 0 && clock_mono_us() < end)
-        sleep_ms(20);
+    wait_idle(api, api->config->api_shutdown_timeout);
+    atomic_store(&api->hurry, true);
+    wait_idle(api, HURRY_S);
     if (atomic_load(&api->in_flight) > 0)
         log_warning("requests cut off", "count=%d",
                     atomic_load(&api->in_flight));

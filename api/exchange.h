@@ -18,6 +18,7 @@ struct api {
     struct llm_models *models;
     struct json_object *routes; /* task_routes; NULL: none */
     atomic_bool draining;       /* refuse new requests */
+    atomic_bool hurry;          /* answer now what is only waiting */
     atomic_int in_flight;
 };
 
@@ -34,7 +35,8 @@ struct exchange {
     struct response rs;
     char request_id[REQUEST_ID_MAX + 1];
     const char *route; /* its pattern, for the metrics */
-    /* True when the client is no longer there. */
+    /* True when waiting has no sense any more: the client has gone, or the
+     * server is about to. */
     bool (*gone)(void *arg);
     void *arg;
 };

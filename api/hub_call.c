@@ -67,8 +67,10 @@ call_finish(struct call *c, enum status st)
     pthread_mutex_lock(&c->lock);
     c->state = CALL_DONE;
     c->st = st;
-    pthread_cond_signal(&c->changed);
     pthread_mutex_unlock(&c->lock);
+    /* After the unlock, or the thread would wake only to wait for the lock; c
+     * is still held by the loop. */
+    pthread_cond_signal(&c->changed);
     call_drop(c);
 }
 

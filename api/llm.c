@@ -19,54 +19,48 @@ text(const char *s)
 static bool
 is(struct slice s, const char *word)
 {
-    return s.len == strlen(word) && memcmp(s.ptr, word, s.len) == 0;
+    return s.len == strlen(word) && s.len > 0 &&
+           memcmp(s.ptr, word, s.len) == 0;
 }
 
 /* ---- failures ---- */
 
-/* How a class of failure is told to a caller who waited: never 401 or 403,
- * because the credentials that failed are ours. */
+/* How a failure is told to a caller who waited: never 401 or 403, because the
+ * credentials that failed are ours.  The names are those that the worker raises
+ * (worker/llm/answer.c); any other exception is a fault of ours. */
 static const struct {
-    const char *name;
+    const char *exception, *error_class;
     int status;
-} classes[] = {{"bad_request", 400},
-               {"unsupported_param", 400},
-               {"context_length", 400},
-               {"content_filter", 400},
-               {"too_large", 413},
-               {"auth", 502},
-               {"permission", 502},
-               {"quota", 502},
-               {"model_not_found", 404},
-               {"rate_limit", 429},
-               {"ramp", 429},
-               {"overloaded", 503},
-               {"loading", 503},
-               {"timeout", 504},
-               {"conflict", 502},
-               {"server", 502},
-               {"network", 502},
-               {"bad_response", 502},
-               {"cancelled", 503}};
+} failures[] = {{"BadRequestError", "bad_request", 400},
+                {"UnsupportedParameterError", "unsupported_param", 400},
+                {"ContextLengthError", "context_length", 400},
+                {"ContentFilterError", "content_filter", 400},
+                {"TooLargeError", "too_large", 413},
+                {"AuthError", "auth", 502},
+                {"PermissionDeniedError", "permission", 502},
+                {"QuotaError", "quota", 502},
+                {"ModelNotFoundError", "model_not_found", 404},
+                {"RateLimitError", "rate_limit", 429},
+                {"OverloadedError", "overloaded", 503},
+                {"ModelLoadingError", "loading", 503},
+                {"TimeoutError", "timeout", 504},
+                {"ConflictError", "conflict", 502},
+                {"ServerError", "server", 502},
+                {"NetworkError", "network", 502},
+                {"BadResponseError", "bad_response", 502},
+                {"CancelledError", "cancelled", 503},
+                {"TimeLimitExceeded", NULL, 504},
+                {"SoftTimeLimitExceeded", NULL, 504}};
 
-/* The error class among an exception's arguments; NULL: none of ours. */
 static const char *
-find_class(struct json_object *exc, int *status)
+classify(struct slice exception, int *status)
 {
-    struct json_object *args = json_get(exc, "exc_message");
-    size_t n = json_object_is_type(args, json_type_array)
-                   ? json_object_array_length(args)
-                   : 0;
-
-    for (size_t i = 0; i < n; i++) {
-        struct slice s = json_str(json_object_array_get_idx(args, i));
-
-        for (size_t k = 0; k < sizeof(classes) / sizeof(classes[0]); k++)
-            if (s.ptr != NULL && is(s, classes[k].name)) {
-                *status = classes[k].status;
-                return classes[k].name;
-            }
-    }
+    for (size_t i = 0; i < sizeof(failures) / sizeof(failures[0]); i++)
+        if (is(exception, failures[i].exception)) {
+            *status = failures[i].status;
+            return failures[i].error_class;
+        }
+    *status = 500;
     return NULL;
 }
 
@@ -96,13 +90,12 @@ answer_failure(struct exchange *x, const struct hub_outcome *o, const char *id)
     struct json_object *exc = NULL;
     struct slice type;
     const char *cls;
-    int status = 500;
+    int status;
 
-    (void)!json_parse(o->result, JSON_DEPTH, &exc, NULL);
-    cls = find_class(exc, &status);
+    if (json_parse(o->result, JSON_DEPTH, &exc, NULL) != ST_OK)
+        exc = NULL;
     type = json_get_str(exc, "exc_type");
-    if (type.ptr != NULL && strstr(type.ptr, "TimeLimitExceeded") != NULL)
-        status = 504;
+    cls = classify(type, &status);
     x->rs.status = status;
     if (status == 429 || status == 503)
         response_header(&x->rs, "Retry-After", "5");

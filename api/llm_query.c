@@ -189,6 +189,16 @@ read_text(struct reader *r, const char *field, size_t max_chars)
         pass(r, field, v);
 }
 
+static void
+read_flag(struct reader *r, const char *field)
+{
+    struct json_object *v;
+    bool b;
+
+    if (member(r, field, &v) && check_bool(&r->p, in_body(field), v, &b))
+        pass(r, field, v);
+}
+
 /* One string, or a few. */
 static void
 read_stop(struct reader *r)
@@ -228,6 +238,8 @@ read_how(struct reader *r)
     read_stop(r);
     read_text(r, "system", prompt_max(r));
     read_text(r, "reasoning_effort", 32);
+    read_flag(r, "cache");
+    read_flag(r, "json");
 }
 
 /* ---- the request itself ---- */

@@ -88,6 +88,7 @@ write_answer(struct mg_connection *conn, struct response *rs,
 /* ---- one request ---- */
 
 struct visit {
+    struct api *api;
     struct mg_connection *conn;
     struct wire *wire;
     bool expects; /* waits for "100 Continue" before it sends the body */
@@ -107,11 +108,11 @@ read_body(void *arg, struct buf *out, struct guard_refusal *why)
 }
 
 static bool
-client_gone(void *arg)
+stop_waiting(void *arg)
 {
     const struct visit *v = arg;
 
-    return wire_gone(v->wire);
+    return atomic_load(&v->api->hurry) || wire_gone(v->wire);
 }
 
 /* All threads are taken: those that wait for one may not starve behind idle
@@ -126,8 +127,9 @@ static void
 serve(struct server *s, struct mg_connection *conn, struct wire *w,
       const struct http_request *rq)
 {
-    struct visit v = {.conn = conn, .wire = w, .expects = rq->expect_continue};
-    struct exchange x = {.api = s->api, .rq = rq, .gone = client_gone};
+    struct visit v = {
+        .api = s->api, .conn = conn, .wire = w, .expects = rq->expect_continue};
+    struct exchange x = {.api = s->api, .rq = rq, .gone = stop_waiting};
     uint64_t from = clock_mono_us();
 
     x.arg = &v;

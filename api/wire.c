@@ -271,18 +271,18 @@ read_into(struct wire *w, struct buf *out, size_t n, struct guard_refusal *why)
 static bool
 read_chunk_size(struct wire *w, int64_t *size, struct guard_refusal *why)
 {
-    char line[CHUNK_LINE_MAX];
+    char line[CHUNK_LINE_MAX] = "";
     size_t n = 0;
 
-    while (n < 2 || line[n - 1] != '\n') {
+    do {
         if (n == sizeof(line))
             return refuse(why, 400, "Malformed chunk");
         if (!read_exact(w, line + n, 1, why))
             return false;
-        n++;
-    }
-    *size = line[n - 2] == '\r' ? guard_chunk_size((struct slice){line, n - 2})
-                                : -1;
+    } while (line[n++] != '\n');
+    *size = n >= 2 && line[n - 2] == '\r'
+                ? guard_chunk_size((struct slice){line, n - 2})
+                : -1;
     return *size >= 0 ? true : refuse(why, 400, "Malformed chunk");
 }
 

@@ -175,7 +175,7 @@ load_variable(struct config *c, const struct config_item *item,
         return ST_OK;
     st = set(c, item, value, &why);
     if (st != ST_OK)
-        error_set(err, st, "environment variable %s: %s", name, why.text);
+        st = error_set(err, st, "environment variable %s: %s", name, why.text);
     return st;
 }
 
@@ -290,7 +290,7 @@ config_load_file(struct config *c, const char *path, struct error *err)
         n++;
         st = config_load_line(c, line, &why);
         if (st != ST_OK)
-            error_set(err, st, "%s:%d: %s", path, n, why.text);
+            st = error_set(err, st, "%s:%d: %s", path, n, why.text);
     }
     free(text);
     return st;

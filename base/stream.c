@@ -98,7 +98,8 @@ stream_fail(struct stream *s, enum status code, const char *what)
 {
     if (s->state >= LOST)
         return;
-    error_set(&s->why, code, "%.140s: %s", s->name, what);
+    s->why.code = code;
+    snprintf(s->why.text, sizeof(s->why.text), "%.90s: %.145s", s->name, what);
     s->state = LOST;
     stream_abandon(s);
     uv_timer_stop(&s->timer);

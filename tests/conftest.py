@@ -50,4 +50,7 @@ def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
     if report.failed:
         for process in servers.running():
-            report.sections.append((f"log of {process.name}", process.tail()))
+            lines = 8 if process.name in ("redis", "postgres") else 40
+            report.sections.append(
+                (f"log of {process.name}", process.tail(lines))
+            )

@@ -439,15 +439,24 @@ ignore_closed(void *arg)
     (void)arg;
 }
 
-/* With few connections lanes share them: see enum lane. */
+/* Who shares a connection when there are few.  What may take long is the first
+ * to get its own; connections are made when they are first used, so that a
+ * worker, which does not scan, has one less. */
 static unsigned
 lanes_of(size_t i, size_t n)
 {
+    const unsigned work = 1u << LANE_WORK, submit = 1u << LANE_SUBMIT,
+                   read = 1u << LANE_READ, scan = 1u << LANE_SCAN;
+
     if (n == 1)
-        return 1u << LANE_WORK | 1u << LANE_SUBMIT | 1u << LANE_READ;
+        return work | submit | read | scan;
+    if (i == n - 1)
+        return scan;
     if (n == 2)
-        return i == 0 ? 1u << LANE_WORK | 1u << LANE_SUBMIT : 1u << LANE_READ;
-    return i == 0 ? 1u << LANE_WORK : 1u << (i == 1 ? LANE_SUBMIT : LANE_READ);
+        return work | submit | read;
+    if (n == 3)
+        return i == 0 ? work | submit : read;
+    return i == 0 ? work : i == 1 ? submit : read;
 }
 
 static enum status
@@ -456,13 +465,13 @@ open_line(struct records *r, const struct config *config, size_t n,
 {
     size_t i = r->line_count;
     struct line *line = &r->lines[i];
-    bool reads = lanes_of(i, n) & 1u << LANE_READ;
+    bool scans = lanes_of(i, n) & 1u << LANE_SCAN;
     struct session_opts opts = {
         .loop = r->loop,
         .url = config->database_url,
         .statement_timeout_ms =
-            reads && n > 1 ? (uint32_t)(r->timeout_us / 1000) : WORK_TIMEOUT_MS,
-        .generic_plans = !reads,
+            scans && n > 1 ? (uint32_t)(r->timeout_us / 1000) : WORK_TIMEOUT_MS,
+        .generic_plans = !scans,
         .ready = on_ready,
         .arg = line,
     };

@@ -484,9 +484,9 @@ static const struct statement statements[PG_KINDS] = {
     [PG_SUBMIT_AGAIN] = {"submit_again", SUBMIT_AGAIN, "kttsjjmsmi",
                          LANE_SUBMIT, 500, true, true, true},
     [PG_GET] = {"get", GET, "sn", LANE_READ, 32, true, true, false},
-    [PG_LIST_NEWEST] = {NULL, LIST("DESC"), "TTTTTII", LANE_READ, 1, false,
+    [PG_LIST_NEWEST] = {NULL, LIST("DESC"), "TTTTTII", LANE_SCAN, 1, false,
                         true, false},
-    [PG_LIST_OLDEST] = {NULL, LIST("ASC"), "TTTTTII", LANE_READ, 1, false, true,
+    [PG_LIST_OLDEST] = {NULL, LIST("ASC"), "TTTTTII", LANE_SCAN, 1, false, true,
                         false},
     [PG_UPDATE] = {"update", UPDATE_SQL, "SNTTSJJMMB", LANE_SUBMIT, 1, true,
                    true, false},
@@ -496,7 +496,7 @@ static const struct statement statements[PG_KINDS] = {
     [PG_PUBLISHED] = {"published", PUBLISHED, "i", LANE_SUBMIT, 1000, true,
                       false, false},
     [PG_PARK] = {"park", PARK, "kmmi", LANE_SUBMIT, 500, true, false, false},
-    [PG_DEPTH] = {NULL, DEPTH, "", LANE_READ, 1, false, true, false},
+    [PG_DEPTH] = {NULL, DEPTH, "", LANE_SCAN, 1, false, true, false},
     [PG_CLAIM] = {"claim", CLAIM_SQL, "ksjjsssssibsiII", LANE_WORK, 500, true,
                   false, true},
     [PG_SETTLE] = {"settle", SETTLE, "ksisjttssinnn", LANE_WORK, 500, true,
@@ -510,7 +510,7 @@ static const struct statement statements[PG_KINDS] = {
     [PG_REVOKE] = {"revoke", REVOKE, "k", LANE_WORK, 500, true, true, true},
     [PG_REJECT] = {"reject", REJECT, "ssty", LANE_WORK, 100, true, false,
                    false},
-    [PG_OPEN_IDS] = {NULL, OPEN_IDS, "III", LANE_READ, 1, false, true, false},
+    [PG_OPEN_IDS] = {NULL, OPEN_IDS, "III", LANE_SCAN, 1, false, true, false},
 };
 
 const struct statement *

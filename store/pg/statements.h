@@ -31,11 +31,12 @@ enum pg_kind {
 };
 
 /* Statements of one lane are sent in turn over the same connections; lanes do
- * not wait for each other where there are connections enough. */
+ * not wait for each other where there are connections enough: records.c. */
 enum lane {
     LANE_WORK,   /* claims, settlements, leases */
     LANE_SUBMIT, /* new tasks and the outbox */
-    LANE_READ,   /* what may take long */
+    LANE_READ,   /* one task */
+    LANE_SCAN,   /* what may take long */
     LANES
 };
 

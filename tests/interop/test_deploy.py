@@ -4,8 +4,10 @@
 
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
+import tempfile
 
 import pytest
 
@@ -72,96 +74,125 @@ def test_a_plugin_is_built_against_what_was_installed(redis, queue, tmp_path):
     assert [p for p in top.rglob("*") if p.is_file()] == []
 
 
-def start_run(tmp_path, *flags):
-    state = tmp_path / "state"
-    return state, subprocess.Popen(
-        [ROOT / "deploy" / "run", *flags, servers.lovage_bin()],
-        env={**CLEAN, "LOVAGE_STATE": str(state)},
+@pytest.fixture
+def state():
+    """A state folder that PostgreSQL's user can reach."""
+    top = pathlib.Path(tempfile.mkdtemp(prefix="lovage-run-"))
+    top.chmod(0o711)
+    yield top / "state"
+    shutil.rmtree(top)
+
+
+def command(state, *flags, **env):
+    return dict(
+        args=[ROOT / "deploy" / "run", *flags, servers.lovage_bin()],
+        env={**CLEAN, "LOVAGE_STATE": str(state), **env},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
 
 
-def processes_of(state):
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            raw = pathlib.Path("/proc", pid, "cmdline").read_bytes()
-        except OSError:
-            continue
-        if str(state).encode() in raw:
-            found.append(raw)
-    return found
+def run_once(state, **env):
+    """Runs it to its end; CompletedProcess, and what it had started."""
+    return subprocess.run(
+        **command(state, "--once", **env), timeout=120 * servers.SLOW
+    )
 
 
-@pytest.fixture
-def reachable(tmp_path):
-    """PostgreSQL's user must reach the state folder, or /var/tmp is used."""
-    return tmp_path
-
-
-def test_run_once_shows_everything_and_ends(reachable):
-    state, proc = start_run(reachable, "--once")
-    out, _ = proc.communicate(timeout=120 * servers.SLOW)
-    assert proc.returncode == 0, out
-    assert '"model": "echo-slow"' in out
-    assert "42" in out and "SUCCESS" in out
-    assert processes_of(state) == []
-
-
-def test_run_stays_until_it_is_told_to_end(reachable):
-    state, proc = start_run(reachable)
+def start(state):
+    """Starts it; the process, and those that it has started."""
+    proc = subprocess.Popen(**command(state))
     for line in proc.stdout:
         if line.startswith("Ctrl-C"):
             break
-    assert processes_of(state) != []
-    proc.send_signal(signal.SIGINT)
+    started = servers.children(proc.pid)
+    names = " ".join(" ".join(servers.command_line(p)[:2]) for p in started)
+    for name in ("redis-server", "postgres", "lovage worker", "lovage api"):
+        assert name in names
+    return proc, started
+
+
+def all_gone(started):
+    return not any(servers.alive(p) for p in started)
+
+
+def test_run_once_shows_everything_and_ends(state):
+    done = run_once(state)
+    assert done.returncode == 0, done.stdout
+    assert '"model": "echo-slow"' in done.stdout
+    assert "\n42\n" in done.stdout and "SUCCESS" in done.stdout
+    assert "Stopping api, worker, postgres, redis" in done.stdout
+    again = run_once(state)
+    assert again.returncode == 0, again.stdout
+    assert "the schema is up to date" in again.stdout
+
+
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
+def test_run_stays_until_it_is_told_to_end(state, sig):
+    proc, started = start(state)
+    proc.send_signal(sig)
     out = proc.stdout.read()
     assert proc.wait(60 * servers.SLOW) == 0, out
-    assert processes_of(state) == []
+    assert all_gone(started)
 
 
-def test_run_ends_all_when_it_is_killed(reachable):
-    state, proc = start_run(reachable)
-    for line in proc.stdout:
-        if line.startswith("Ctrl-C"):
-            break
+def test_run_ends_all_when_it_is_killed(state):
+    proc, started = start(state)
     proc.kill()
     proc.wait()
-    servers.wait_for(lambda: processes_of(state) == [], 40, "all gone", 0.2)
+    proc.stdout.close()
+    servers.wait_for(lambda: all_gone(started), 40, "all gone", 0.2)
 
 
-def test_run_uses_the_servers_that_it_is_given(reachable, redis, postgres):
-    state = reachable / "state"
-    done = subprocess.run(
-        [ROOT / "deploy" / "run", "--once", servers.lovage_bin()],
-        env={
-            **CLEAN,
-            "LOVAGE_STATE": str(state),
-            "LOVAGE_BROKER_URL": redis.url,
-            "LOVAGE_DATABASE_URL": postgres.database(),
-        },
-        capture_output=True, text=True, timeout=120 * servers.SLOW,
+def test_run_ends_all_when_a_part_ends(state):
+    proc, started = start(state)
+    api = [p for p in started if servers.command_line(p)[1:2] == ["api"]]
+    os.kill(api[0], signal.SIGKILL)
+    out = proc.stdout.read()
+    assert proc.wait(60 * servers.SLOW) == 1
+    assert "FAILED: api ended with -9" in out
+    assert all_gone(started)
+
+
+def test_run_uses_the_servers_that_it_is_given(state, redis, postgres):
+    done = run_once(
+        state,
+        LOVAGE_BROKER_URL=redis.url,
+        LOVAGE_DATABASE_URL=postgres.database(),
     )
     assert done.returncode == 0, done.stdout
     assert not (state / "redis").exists()
     assert not (state / "postgres").exists()
+    assert "Stopping api, worker\n" in done.stdout
 
 
-def test_run_says_what_failed_and_stops_the_rest(reachable, redis):
-    state = reachable / "state"
+def test_run_says_what_failed_and_stops_the_rest(state, redis):
     port = servers.free_port()
-    done = subprocess.run(
-        [ROOT / "deploy" / "run", "--once", servers.lovage_bin()],
-        env={
-            **CLEAN,
-            "LOVAGE_STATE": str(state),
-            "LOVAGE_BROKER_URL": redis.url,
-            "LOVAGE_DATABASE_URL": f"postgresql://127.0.0.1:{port}/none",
-        },
-        capture_output=True, text=True, timeout=120 * servers.SLOW,
+    done = run_once(
+        state, LOVAGE_DATABASE_URL=f"postgresql://127.0.0.1:{port}/none"
     )
     assert done.returncode == 1
     assert "FAILED: " in done.stdout
-    assert processes_of(state) == []
+    assert "Stopping redis" in done.stdout
+
+
+def test_a_second_run_in_the_same_folder_is_refused(state):
+    proc, started = start(state)
+    second = run_once(state)
+    assert second.returncode == 1
+    assert "another one runs" in second.stdout
+    proc.send_signal(signal.SIGINT)
+    proc.stdout.read()
+    assert proc.wait(60 * servers.SLOW) == 0
+    assert all_gone(started)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's tree is out of reach")
+def test_a_tree_that_postgresql_cannot_reach_is_no_obstacle(state):
+    state.parent.chmod(0o700)
+    done = run_once(state)
+    assert done.returncode == 0, done.stdout
+    folder = pathlib.Path((state / "postgres-folder").read_text())
+    assert folder.parent == pathlib.Path("/var/tmp")
+    shutil.rmtree(folder)

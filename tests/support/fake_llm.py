@@ -41,7 +41,9 @@ import argparse
 import asyncio
 import email.utils
 import json
+import os
 import socket
+import stat
 import struct
 import sys
 import time
@@ -456,22 +458,17 @@ async def main():
     loop = asyncio.get_running_loop()
     server = await loop.create_server(Connection, "127.0.0.1", ARGS.port, backlog=4096)
     print(server.sockets[0].getsockname()[1], flush=True)
-    if not sys.stdin.isatty():
+    ended = loop.create_future()
+    mode = os.fstat(0).st_mode
+    if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
         # The end of standard input is the end of whoever started us.
-        ended = loop.create_future()
-
         class Input(asyncio.Protocol):
             def connection_lost(self, exc):
                 if not ended.done():
                     ended.set_result(None)
 
-        try:
-            await loop.connect_read_pipe(Input, sys.stdin)
-        except ValueError:  # a file or /dev/null: run until killed
-            await loop.create_future()
-        await ended
-    else:
-        await loop.create_future()
+        await loop.connect_read_pipe(Input, sys.stdin)
+    await ended
 
 
 if __name__ == "__main__":

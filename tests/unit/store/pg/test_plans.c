@@ -126,3 +126,23 @@ Test(plans, a_page_of_100000_rows_is_read_through_an_index)
         free(plan);
     }
 }
+
+/* A lease that is renewed every few seconds must cost no index anything. */
+Test(plans, renewing_a_lease_is_a_heap_only_update)
+{
+    pg_server_run(server, "INSERT INTO tasks (id, task, status, running, "
+                          "lease_by, lease_until) SELECT 't' || n, 't', "
+                          "'STARTED', true, 'n1', now() FROM "
+                          "generate_series(1, 50) n");
+    for (int i = 0; i < 3; i++)
+        pg_server_run(server, "UPDATE tasks SET lease_until = now() WHERE "
+                              "running AND lease_by = 'n1'");
+    cr_assert_eq(pg_server_number(server, "SELECT n_tup_upd FROM "
+                                          "pg_stat_user_tables WHERE relname "
+                                          "= 'tasks'"),
+                 150);
+    cr_assert_geq(pg_server_number(server, "SELECT n_tup_hot_upd FROM "
+                                           "pg_stat_user_tables WHERE relname "
+                                           "= 'tasks'"),
+                  100);
+}
