@@ -81,6 +81,15 @@ drain(struct api *api)
                     atomic_load(&api->in_flight));
 }
 
+static void
+close_api(struct api *api)
+{
+    if (api->hub != NULL)
+        hub_close(api->hub, FLUSH_MS);
+    llm_models_free(api->models);
+    json_object_put(api->routes);
+}
+
 int
 api_main(const struct config *config)
 {
@@ -102,6 +111,7 @@ api_main(const struct config *config)
         st = server_start(&server, &api, &err);
     if (st != ST_OK) {
         log_error("api not started", "error=%s", err.text);
+        close_api(&api);
         return 1;
     }
     log_info("api ready", "host=%s port=%d", config->api_host,
@@ -110,9 +120,7 @@ api_main(const struct config *config)
     log_info("api stopping", "signal=%d", got);
     drain(&api);
     server_stop(server);
-    hub_close(api.hub, FLUSH_MS);
-    llm_models_free(api.models);
-    json_object_put(api.routes);
+    close_api(&api);
     log_info("api stopped", NULL);
     return 0;
 }

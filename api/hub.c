@@ -67,7 +67,8 @@ take_calls(struct hub *h)
     }
 }
 
-/* ---- the end: relay, broker, result backend, records, in this order ---- */
+/* ---- the end: relay, broker, result backend, records, in this order; what
+ * was never opened is passed over ---- */
 
 static void
 records_closed(void *arg)
@@ -83,7 +84,10 @@ result_closed(void *arg)
 {
     struct hub *h = arg;
 
-    records_close(h->records, h->flush_ms, records_closed, h);
+    if (h->records == NULL)
+        records_closed(h);
+    else
+        records_close(h->records, h->flush_ms, records_closed, h);
 }
 
 static void
@@ -102,7 +106,26 @@ relay_closed(void *arg)
 {
     struct hub *h = arg;
 
-    h->broker->ops->close(h->broker, h->flush_ms, broker_closed, h);
+    if (h->broker == NULL)
+        broker_closed(h);
+    else
+        h->broker->ops->close(h->broker, h->flush_ms, broker_closed, h);
+}
+
+static void
+close_clients(struct hub *h)
+{
+    struct relay *relay = h->relay;
+
+    if (h->closed)
+        return;
+    h->closed = true;
+    h->relay = NULL;
+    uv_timer_stop(&h->sweep);
+    if (relay == NULL)
+        relay_closed(h);
+    else
+        relay_close(relay, relay_closed, h);
 }
 
 static void
@@ -115,14 +138,8 @@ on_wake(uv_async_t *wake)
     pthread_mutex_lock(&h->lock);
     closing = h->closing;
     pthread_mutex_unlock(&h->lock);
-    if (closing && !uv_is_closing((uv_handle_t *)&h->sweep) &&
-        h->relay != NULL) {
-        struct relay *relay = h->relay;
-
-        h->relay = NULL;
-        uv_timer_stop(&h->sweep);
-        relay_close(relay, relay_closed, h);
-    }
+    if (closing)
+        close_clients(h);
 }
 
 static void
@@ -251,7 +268,14 @@ open_loop(struct hub *h, struct error *err)
     return ST_OK;
 }
 
-/* A failure here ends the process: what has been opened is not taken apart. */
+static void
+free_hub(struct hub *h)
+{
+    uv_loop_close(&h->loop);
+    pthread_mutex_destroy(&h->lock);
+    free(h);
+}
+
 enum status
 hub_open(struct hub **out, const struct config *config, struct error *err)
 {
@@ -266,12 +290,20 @@ hub_open(struct hub **out, const struct config *config, struct error *err)
     h->config = config;
     h->outbox_depth = -1;
     st = open_loop(h, err);
-    if (st == ST_OK)
-        st = open_clients(h, err);
+    if (st != ST_OK) {
+        free(h);
+        return st;
+    }
+    st = open_clients(h, err);
     if (st == ST_OK)
         st = start_thread(h, err);
-    if (st == ST_OK)
+    if (st == ST_OK) {
         *out = h;
+        return ST_OK;
+    }
+    close_clients(h);
+    uv_run(&h->loop, UV_RUN_DEFAULT);
+    free_hub(h);
     return st;
 }
 
@@ -284,7 +316,5 @@ hub_close(struct hub *h, uint32_t flush_ms)
     pthread_mutex_unlock(&h->lock);
     uv_async_send(&h->wake);
     pthread_join(h->thread, NULL);
-    uv_loop_close(&h->loop);
-    pthread_mutex_destroy(&h->lock);
-    free(h);
+    free_hub(h);
 }

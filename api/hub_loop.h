@@ -31,6 +31,7 @@ struct hub {
     struct result *result; /* NULL: none configured */
     struct relay *relay;
     bool broker_up;
+    bool closed; /* close_clients() has begun */
     int64_t outbox_depth;
     size_t lookups; /* of the sweep, not yet answered */
     uint32_t flush_ms;

@@ -143,3 +143,17 @@ def test_without_its_schema_it_does_not_start(redis, postgres):
     else:
         api.__exit__()
         raise AssertionError("it started")
+
+
+def test_a_port_that_is_taken_is_told(redis, database):
+    with servers.Api(redis.url, database) as first:
+        second = servers.Api(redis.url, database)
+        second.env["LOVAGE_API_PORT"] = second.port = first.port
+        second.ready = lambda: False
+        try:
+            second.__enter__()
+        except RuntimeError as e:
+            assert f"cannot listen on 127.0.0.1:{first.port}" in str(e)
+        else:
+            second.__exit__()
+            raise AssertionError("it started")
