@@ -74,3 +74,8 @@ def errback(request, exc, traceback):
 def note(uuid):
     """An old style errback: it is called with the failed task's id."""
     app.backend.client.rpush("noted", uuid)
+
+
+@app.task(name="py.total")
+def total(numbers):
+    return sum(numbers)

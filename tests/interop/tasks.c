@@ -28,6 +28,18 @@ add(lovage_task *t)
     return lovage_return(t, lovage_int(x + y));
 }
 
+/* sum(numbers): the body of chords. */
+static lovage_status
+sum(lovage_task *t)
+{
+    const lovage_value *numbers = lovage_arg(t, 0, "numbers");
+    int64_t total = 0;
+
+    for (size_t i = 0; numbers && i < lovage_length(numbers); i++)
+        total += lovage_as_int(lovage_at(numbers, i));
+    return lovage_return(t, lovage_int(total));
+}
+
 static lovage_status
 echo(lovage_task *t)
 {
@@ -282,6 +294,7 @@ lovage_plugin_init(lovage_registry *r)
         TASK("async_add", async_add, .params = 2, .kind = LOVAGE_ASYNC),
         TASK("late_add", add, .params = 2, .acks_late = 1),
         TASK("quiet", add, .params = 2, .ignore_result = true),
+        TASK("sum", sum, .params = 1),
         TASK("echo", echo, .params = -1),
         TASK("inline_echo", echo, .params = -1, .kind = LOVAGE_INLINE),
         TASK("fail", fail, .params = -1),

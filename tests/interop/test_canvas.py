@@ -150,3 +150,36 @@ def test_a_group_of_both_languages_gives_all_results(client, sig):
     )
     result = group.apply_async()
     assert result.get(timeout=client.timeout) == [0, 2, 4, 6, 8, 2]
+
+
+BODIES = ["py.total", "interop.sum"]
+MEMBERS = [["interop.add"], ["py.add"], ["interop.add", "py.add"]]
+
+
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("members", MEMBERS, ids="+".join)
+def test_a_chord_sums_the_results_of_its_members(client, sig, members, body):
+    header = [sig(members[i % len(members)], i, i) for i in range(6)]
+    result = celery.chord(header, app=client.app)(sig(body))
+    assert result.get(timeout=client.timeout) == 30
+
+
+def test_a_group_followed_by_a_task_is_a_chord(client, sig):
+    group = celery.group(
+        [sig("interop.add", i, 1) for i in range(3)], app=client.app
+    )
+    chain = sig("interop.add", 0, 0, immutable=True) | group | sig("py.total")
+    # The group's members get the chain's value as their first argument.
+    for member in group.tasks:
+        member.args = (member.args[0],)
+    assert chain.apply_async().get(timeout=client.timeout) == 3
+
+
+def test_a_chord_with_a_failed_member_fails(client, sig):
+    header = [
+        sig("interop.add", 1, 1),
+        sig("interop.fail", "ValueError", "builtins", "member"),
+    ]
+    result = celery.chord(header, app=client.app)(sig("py.total"))
+    with pytest.raises(Exception, match="member"):
+        result.get(timeout=client.timeout)
