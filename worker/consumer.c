@@ -165,6 +165,19 @@ put_off(struct request *rq, uint64_t ms, void (*fn)(struct timer *))
         consumer_hand_back(rq, VERDICT_BACK);
 }
 
+void
+consumer_claim_later(struct request *rq)
+{
+    put_off(rq, BUSY_MS, claim_again);
+}
+
+void
+consumer_done(struct request *rq)
+{
+    consumer_settle(rq, VERDICT_ACK);
+    forget(rq);
+}
+
 static void
 claimed(void *arg, enum status st, enum claim c, int64_t attempt)
 {
@@ -172,7 +185,7 @@ claimed(void *arg, enum status st, enum claim c, int64_t attempt)
     struct node *n = rq->n;
 
     if (st != ST_OK) {
-        put_off(rq, BUSY_MS, claim_again);
+        consumer_claim_later(rq);
         return;
     }
     if (n->phase != NODE_RUNNING && c == CLAIM_RUN) {
@@ -205,12 +218,13 @@ claimed(void *arg, enum status st, enum claim c, int64_t attempt)
             put_off(rq, ELSEWHERE_MS, claim_again);
             break;
         }
-        consumer_settle(rq, VERDICT_ACK);
-        forget(rq);
+        consumer_done(rq);
         break;
     case CLAIM_DONE:
-        consumer_settle(rq, VERDICT_ACK);
-        forget(rq);
+        if (rq->tm.redelivered)
+            resume_start(rq);
+        else
+            consumer_done(rq);
         break;
     }
 }

@@ -94,6 +94,8 @@ extern const struct broker_events consumer_events;
 /* What follows after the eta, and after a claim was put off. */
 void consumer_due(struct request *rq);
 void consumer_claim(struct request *rq);
+void consumer_claim_later(struct request *rq);
+void consumer_done(struct request *rq); /* acknowledges and forgets it */
 /* Gives the message back and forgets the request, which does not run. */
 void consumer_hand_back(struct request *rq, enum verdict v);
 /* Settles the delivery; once. */
@@ -123,7 +125,11 @@ void dispatch_interrupt(struct request *rq);
 /* settle.c: what follows from an outcome. */
 void settle_start(struct request *rq); /* rq->out says how it ended */
 void settle_go(struct request *rq);    /* an answer has come */
+void settle_rest(struct request *rq);  /* its outcome is recorded already */
 void settle_answer(struct request *rq, enum status st); /* of a step */
+
+/* resume.c: tells what is recorded, and maybe was not told. */
+void resume_start(struct request *rq);
 
 /* settle_steps.c: each starts what it does and counts it in rq->waits. */
 void step_record(struct request *rq);

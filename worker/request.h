@@ -78,6 +78,7 @@ struct request {
     bool begun;     /* the step was started */
     bool redo;      /* it has failed and is to be tried again */
     bool drop;      /* fenced out: the outcome is not ours to tell */
+    bool resumed;   /* the outcome was recorded by a worker that died */
     struct json_object *children; /* owned array; NULL: none */
 };
 

@@ -82,7 +82,11 @@ finished(struct request *rq)
 {
     struct node *n = rq->n;
 
-    metric_add(n->m_tasks, rq->drop ? "fenced" : metric_label(rq), 1);
+    metric_add(n->m_tasks,
+               rq->drop      ? "fenced"
+               : rq->resumed ? "resumed"
+                             : metric_label(rq),
+               1);
     log_outcome(rq);
     request_move(rq, RQ_SETTLED);
     request_free(rq);
@@ -121,15 +125,28 @@ settle_go(struct request *rq)
     }
 }
 
-void
-settle_start(struct request *rq)
+static void
+start_at(struct request *rq, enum settle_step step)
 {
     flow_left(rq);
     timer_unset(&rq->n->timers, &rq->timer);
     request_move(rq, RQ_SETTLING);
-    rq->step = STEP_FOLLOW;
+    rq->step = step;
     rq->begun = rq->redo = false;
     settle_go(rq);
+}
+
+void
+settle_start(struct request *rq)
+{
+    start_at(rq, STEP_FOLLOW);
+}
+
+void
+settle_rest(struct request *rq)
+{
+    rq->resumed = true;
+    start_at(rq, STEP_STORE);
 }
 
 void

@@ -71,6 +71,9 @@ fill_texts(struct request *rq, struct buf *result, struct buf *error,
         r->result.len = result->len;
     }
     if (rq->out.exc) {
+        json_add(result, rq->out.exc); /* as the result backend has it */
+        r->result.ptr = result->data;
+        r->result.len = result->len;
         state_exception_repr(rq->out.exc, error);
         r->error.ptr = error->failed ? NULL : error->data;
         r->error.len = error->len;

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A message comes again although its task's outcome is recorded: the worker
+ * that recorded it died before it acknowledged the message, and maybe before
+ * it told the result backend, the chord and the errbacks.  So they are told
+ * (again: all of it may be repeated), from the record. */
+#include <string.h>
+
+#include "base/log.h"
+#include "worker/node.h"
+
+static char *
+copy_text(struct slice s)
+{
+    return s.ptr ? strndup(s.ptr, s.len) : NULL;
+}
+
+static bool
+is(struct slice s, const char *word)
+{
+    return s.len == strlen(word) && memcmp(s.ptr, word, s.len) == 0;
+}
+
+/* False: there is nothing to tell of such an outcome, or no memory for it. */
+static bool
+read_row(const struct records_row *row, struct outcome *o)
+{
+    struct error err;
+
+    if (is(row->status, "SUCCESS")) {
+        o->kind = OUTCOME_RETURN;
+        o->text = copy_text(row->result);
+        o->text_len = o->text ? row->result.len : 0;
+        return o->text || !row->result.ptr;
+    }
+    if (is(row->status, "FAILURE"))
+        o->kind = OUTCOME_RAISE;
+    else if (is(row->status, "REVOKED"))
+        o->kind = OUTCOME_REVOKED;
+    else
+        return false;
+    o->traceback = copy_text(row->traceback);
+    return json_parse(row->result, JSON_DEPTH, &o->exc, &err) == ST_OK;
+}
+
+static void
+found(void *arg, enum status st, const struct records_row *rows, size_t n,
+      int64_t total)
+{
+    struct request *rq = arg;
+
+    (void)total;
+    if (st != ST_OK && st != ST_NOTFOUND) {
+        consumer_claim_later(rq);
+        return;
+    }
+    outcome_fini(&rq->out);
+    if (st != ST_OK || n == 0 || !read_row(&rows[0], &rq->out)) {
+        consumer_done(rq);
+        return;
+    }
+    log_info("telling a recorded outcome again", "id=%.*s status=%.*s",
+             (int)rq->tm.id.len, rq->tm.id.ptr, (int)rows[0].status.len,
+             rows[0].status.ptr);
+    settle_rest(rq);
+}
+
+void
+resume_start(struct request *rq)
+{
+    if (!rq->n->result && !rq->tm.errbacks) {
+        consumer_done(rq);
+        return;
+    }
+    records_get(rq->n->records, rq->tm.id, found, rq);
+}
