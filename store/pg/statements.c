@@ -431,13 +431,13 @@
         "$2::bigint") ")) LIMIT 10000 FOR UPDATE SKIP LOCKED) "                \
                       "UPDATE tasks t SET status = CASE WHEN t.acks_late "     \
                       "THEN " UNCLAIMED " ELSE 'FAILURE' END, running = "      \
-                                        "false, lease_until = NULL, "          \
+                      "false, lease_until = NULL, "                            \
                       "lease_by = NULL, deaths = t.deaths + 1, updated_at = "  \
                       "now(), "                                                \
                       "result = CASE WHEN t.acks_late THEN t.result ELSE "     \
                       "'{\"exc_type\": \"WorkerLostError\", \"exc_message\": " \
                       "[\"" LOST_TEXT "\"], \"exc_module\": "                  \
-                                      "\"billiard.exceptions\"}'::json END, "  \
+                      "\"billiard.exceptions\"}'::json END, "                  \
                       "error = CASE WHEN t.acks_late THEN t.error ELSE "       \
                       "'WorkerLostError(''" LOST_TEXT "'')' END, "             \
                       "finished_at = CASE WHEN t.acks_late THEN NULL ELSE "    \

@@ -15,6 +15,15 @@ text(const char *s)
     return (struct slice){s, s != NULL ? strlen(s) : 0};
 }
 
+/* LOVAGE_TEST_SLOW: how much slower than usual it may be (sanitizers). */
+static uint64_t
+guard_ms(void)
+{
+    const char *slow = getenv("LOVAGE_TEST_SLOW");
+
+    return GUARD_MS * (slow != NULL ? strtoull(slow, NULL, 10) : 1);
+}
+
 static void
 on_guard(uv_timer_t *t)
 {
@@ -65,7 +74,7 @@ pg_records_close(struct pg_records *p)
 void
 pg_records_wait(struct pg_records *p, const size_t *done, size_t n)
 {
-    uv_timer_start(&p->guard, on_guard, GUARD_MS, 0);
+    uv_timer_start(&p->guard, on_guard, guard_ms(), 0);
     while (*done < n)
         uv_run(&p->loop, UV_RUN_ONCE);
     uv_timer_stop(&p->guard);

@@ -17,7 +17,8 @@ void pg_records_open(struct pg_records *p, const char *url, int connections,
                      double database_timeout, double lease);
 void pg_records_close(struct pg_records *p);
 
-/* Runs the loop until *done is at least n; aborts the test after 15 s. */
+/* Runs the loop until *done is at least n; aborts the test after 15 s
+ * times LOVAGE_TEST_SLOW. */
 void pg_records_wait(struct pg_records *p, const size_t *done, size_t n);
 /* Runs the loop for that long. */
 void pg_records_run(struct pg_records *p, uint32_t ms);
