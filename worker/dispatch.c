@@ -498,7 +498,6 @@ pool_died(void *arg, struct job *j, enum pool_death why, const char *how)
 {
     struct request *rq = request_of_job(j);
 
-    (void)arg;
     if (rq->terminate)
         dispatch_revoke(rq, "terminated");
     else if (rq->n->cold)
@@ -507,7 +506,7 @@ pool_died(void *arg, struct job *j, enum pool_death why, const char *how)
         fail_time_limit(rq);
     else
         crashed(rq, how);
-    flow_changed(rq->n);
+    flow_changed(arg);
 }
 
 static void

@@ -34,7 +34,10 @@ struct lovage_task {
     struct outcome out;         /* owned */
 
     /* async */
-    bool pending;      /* run() has returned LOVAGE_PENDING */
+    bool pending;  /* run() has returned LOVAGE_PENDING */
+    bool in_run;   /* it has not returned yet */
+    bool finished; /* lovage_finish() came before that, with: */
+    lovage_status finish_status;
     struct list waits; /* struct task_wait: timers and HTTP calls */
     lovage_timer_fn *cancel;
     void *cancel_arg;

@@ -55,6 +55,10 @@ task_waits_end(lovage_task *t)
 void
 lovage_finish(lovage_task *t, lovage_status st)
 {
+    if (t->in_run) {
+        t->finished = true;
+        t->finish_status = st;
+    }
     if (!t->pending)
         return;
     task_ended(t, st);

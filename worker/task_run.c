@@ -81,8 +81,12 @@ task_run(lovage_task *t)
         task_ended(t, LOVAGE_FAILED);
         return true;
     }
+    t->in_run = true;
     st = t->def->run(t);
-    if (st == LOVAGE_PENDING && t->def->kind == LOVAGE_ASYNC) {
+    t->in_run = false;
+    if (st == LOVAGE_PENDING && t->finished) {
+        st = t->finish_status;
+    } else if (st == LOVAGE_PENDING && t->def->kind == LOVAGE_ASYNC) {
         t->pending = true;
         return false;
     }

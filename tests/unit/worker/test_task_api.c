@@ -184,6 +184,24 @@ Test(task_api, a_task_that_breaks_its_contract_fails)
     task_rig_fini(&rig);
 }
 
+static lovage_status
+finish_at_once(lovage_task *t)
+{
+    lovage_finish(t, lovage_return(t, lovage_int(5)));
+    return LOVAGE_PENDING;
+}
+
+Test(task_api, an_async_task_may_finish_before_it_has_returned)
+{
+    const struct lovage_task_def at_once = {
+        .name = "t", .params = -1, .kind = LOVAGE_ASYNC, .run = finish_at_once};
+
+    task_rig_init(&rig, &at_once, "[]", "{}");
+    cr_assert(task_run(&rig.task));
+    cr_assert_eq(rig.task.out.kind, OUTCOME_RETURN);
+    task_rig_fini(&rig);
+}
+
 Test(task_api, states_and_the_soft_limit_reach_the_host)
 {
     lovage_task *t = task("[]", "{}");
