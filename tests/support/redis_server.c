@@ -33,8 +33,8 @@ fail(const char *what)
     abort();
 }
 
-static int
-free_port(void)
+int
+redis_server_free_port(void)
 {
     struct sockaddr_in a = {.sin_family = AF_INET,
                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -169,7 +169,7 @@ redis_server_new(const char *const *flags)
         if (i > 0 && strcmp(flags[i - 1], "--requirepass") == 0)
             snprintf(s->password, sizeof s->password, "%s", flags[i]);
     }
-    s->port = free_port();
+    s->port = redis_server_free_port();
     name_urls(s);
     redis_server_start(s);
     return s;

@@ -16,6 +16,7 @@ redis_server_free(struct redis_server *s); /* stops it, removes the folder */
 /* Borrowed.  url: over TCP; with a password if there is one. */
 const char *redis_server_url(const struct redis_server *s);
 const char *redis_server_socket_url(const struct redis_server *s);
+int redis_server_free_port(void); /* free just now */
 int redis_server_port(const struct redis_server *s);
 /* What stands between redis:// and @ in the URL; NULL: nothing. */
 void redis_server_auth(struct redis_server *s, const char *password);
