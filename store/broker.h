@@ -34,7 +34,8 @@ struct broker_events {
     void (*published)(void *arg, void *cookie, enum status st);
     /* A message of a subscribed fanout exchange; the receiver frees it. */
     void (*fanout)(void *arg, struct slice exchange, struct message *msg);
-    /* The connection is gone; a new one is on its way.  tags_void: what was
+    /* The connection is gone, or the first attempt failed; told once an outage,
+     * while further attempts go on.  tags_void: what was
      * delivered and not settled will be delivered again and may not be settled
      * (AMQP); otherwise tags stay good (Redis) and settling waits. */
     void (*lost)(void *arg, const struct error *why, bool tags_void);
@@ -63,9 +64,11 @@ struct broker_ops {
                         const struct broker_opts *o,
                         const struct broker_events *ev, void *arg,
                         struct error *err);
-    /* Sends what is queued (settles, publishes) for at most flush_ms, then
-     * closed(arg) is called, once; no other event comes after close() is
-     * called, except published() for what was flushed. */
+    /* Hands back what is delivered and not settled, sends what is queued
+     * (settles, publishes) for at most flush_ms, then closed(arg) is called,
+     * once, and b is gone; no other event comes after close() is called, except
+     * published() for what was flushed.  flush_ms 0: at once, nothing is sent,
+     * as if the process had died. */
     void (*close)(struct broker *b, uint32_t flush_ms,
                   void (*closed)(void *arg), void *arg);
 
@@ -87,7 +90,8 @@ struct broker_ops {
     /* At most n deliveries are unsettled at a time; 0 stops taking.  Cheap:
      * call it whenever n changes. */
     void (*prefetch)(struct broker *b, unsigned n);
-    /* Settles are gathered and sent once per turn. */
+    /* Settles are gathered and sent once per turn.  What is requeued keeps its
+     * room in the prefetch until it is back in its queue. */
     void (*settle)(struct broker *b, uint64_t tag, enum verdict v);
 
     /* Messages published to exchange (celery.pidbox) from now on; queue is the
@@ -95,11 +99,14 @@ struct broker_ops {
     enum status (*subscribe)(struct broker *b, struct slice exchange,
                              struct slice queue, struct error *err);
 
-    /* How many messages wait; fn is called once, not before this returns. */
+    /* How many messages wait; fn is called once, not before this returns.
+     * ST_LOST: not connected; fn is not called. */
     enum status (*depth)(struct broker *b, struct slice queue,
                          void (*fn)(void *arg, enum status st, int64_t n),
                          void *arg);
-    /* CLOCK_MONOTONIC microseconds of the last answer to a fetch; 0: none. */
+    /* CLOCK_MONOTONIC microseconds of the last answer to a fetch or, while
+     * there is no room for one, of another sign of life; 0: none.  Renewed at
+     * least every second, or every third of worker_lease without room. */
     uint64_t (*last_answer)(const struct broker *b);
 };
 

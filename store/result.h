@@ -25,7 +25,9 @@ struct result_ops {
     const char *scheme; /* "redis" */
     enum status (*open)(struct result **out, uv_loop_t *loop, const char *url,
                         const struct config *config, struct error *err);
-    /* Sends what is queued for at most flush_ms, then closed(arg), once. */
+    /* Sends what is queued for at most flush_ms, then closed(arg), once, and r
+     * is gone.  Calls that are not answered by then, and watches, are dropped
+     * without a callback. */
     void (*close)(struct result *r, uint32_t flush_ms,
                   void (*closed)(void *arg), void *arg);
 

@@ -166,16 +166,11 @@ struct restore_item {
     bool back;        /* to the back of the queue */
     struct held *own; /* ours, or NULL */
 };
-enum restore_mode {
-    RESTORE_OWN,  /* must be in our held set */
-    RESTORE_DEAD, /* of a dead consumer's */
-    RESTORE_ANY   /* past the visibility timeout */
-};
 struct restore {
     struct list node; /* in batches */
     struct broker_redis *b;
-    enum restore_mode mode;
-    char *k_held; /* owned */
+    bool if_held; /* only what k_held has; else: what is old enough */
+    char *k_held; /* owned: our set or a dead consumer's */
     struct restore_item items[BATCH_MAX];
     size_t count, left;
     size_t restored;                 /* moved */
@@ -183,8 +178,8 @@ struct restore {
     void (*done)(struct restore *r); /* before it is freed; or NULL */
     void *arg;
 };
-struct restore *redis_restore_new(struct broker_redis *b,
-                                  enum restore_mode mode, const char *k_held);
+struct restore *redis_restore_new(struct broker_redis *b, bool if_held,
+                                  const char *k_held);
 enum status redis_restore_add(struct restore *r, struct slice tag, bool back,
                               struct held *own);
 void redis_restore_go(struct restore *r); /* frees itself in the end */

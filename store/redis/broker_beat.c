@@ -77,11 +77,11 @@ on_dead_tags(void *arg, enum status st, const struct redisReply *reply)
     struct sweep *s = arg;
     struct restore *r;
 
-    if (st != ST_OK || reply->elements == 0) {
-        sweep_end(s, st == ST_OK);
+    if (st != ST_OK || reply->elements == 0 || s->b->closing) {
+        sweep_end(s, st == ST_OK && reply->elements == 0);
         return;
     }
-    r = redis_restore_new(s->b, RESTORE_DEAD, s->k_held);
+    r = redis_restore_new(s->b, true, s->k_held);
     if (r == NULL) {
         sweep_end(s, false);
         return;
@@ -144,7 +144,7 @@ on_scanned_batch(struct restore *r)
 {
     struct broker_redis *b = r->b;
     bool more = r->count == BATCH_MAX && b->lay.restore_limit == 0 &&
-                (r->restored > 0 || r->cleared);
+                !b->closing && (r->restored > 0 || r->cleared);
 
     if (r->restored > 0)
         log_warning("restored messages past the visibility timeout", "n=%zu",
@@ -169,7 +169,7 @@ on_expired(void *arg, enum status st, const struct redisReply *reply)
         if (redis_held_find(b, tag) != NULL)
             continue; /* ours, only not touched for too long */
         if (r == NULL)
-            r = redis_restore_new(b, RESTORE_ANY, b->k_held);
+            r = redis_restore_new(b, false, b->k_held);
         if (r == NULL || redis_restore_add(r, tag, false, NULL) != ST_OK)
             break;
     }

@@ -108,7 +108,7 @@ send_acks(struct broker_redis *b)
 static enum status
 send_requeues(struct broker_redis *b)
 {
-    struct restore *r = redis_restore_new(b, RESTORE_OWN, b->k_held);
+    struct restore *r = redis_restore_new(b, true, b->k_held);
     struct list *n;
 
     if (r == NULL)
@@ -163,7 +163,7 @@ recover_tag(struct broker_redis *b, struct restore **r, struct slice tag)
         *r = NULL;
     }
     if (*r == NULL)
-        *r = redis_restore_new(b, RESTORE_OWN, b->k_held);
+        *r = redis_restore_new(b, true, b->k_held);
     if (*r == NULL || redis_restore_add(*r, tag, false, NULL) != ST_OK)
         log_error("no memory to restore a message", NULL);
 }

@@ -4,6 +4,7 @@
  * printed anew, and moved only if it is still what was read. */
 #include "store/redis/broker.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,15 +103,17 @@ static enum status
 send_move(struct restore *r, const struct restore_item *item,
           struct slice value)
 {
-    static const char *const modes[] = {"own", "dead", "any"};
     struct broker_redis *b = r->b;
     char *ex = NULL, *rk = NULL;
     struct redis_cmd cmd;
     struct error err;
     struct slice json;
     struct buf marked;
+    char visibility[32];
     enum status st;
 
+    (void)snprintf(visibility, sizeof visibility, "%.6f",
+                   b->lay.visibility_timeout);
     buf_init(&marked, ENVELOPE_MAX);
     st = envelope_unacked_decode(value, &json, &ex, &rk, &err);
     if (st == ST_OK)
@@ -128,7 +131,7 @@ send_move(struct restore *r, const struct restore_item *item,
     redis_cmd_add(&cmd, value);
     redis_cmd_add(&cmd, (struct slice){marked.data, marked.len});
     redis_cmd_str(&cmd, item->back ? "LPUSH" : "RPUSH");
-    redis_cmd_str(&cmd, modes[r->mode]);
+    redis_cmd_str(&cmd, r->if_held ? "held" : visibility);
     add_route(&cmd, b, json);
     redis_cmd_str(&cmd, ex);
     redis_cmd_str(&cmd, rk);
@@ -194,15 +197,14 @@ on_values(void *arg, enum status st, const struct redisReply *reply)
 }
 
 struct restore *
-redis_restore_new(struct broker_redis *b, enum restore_mode mode,
-                  const char *k_held)
+redis_restore_new(struct broker_redis *b, bool if_held, const char *k_held)
 {
     struct restore *r = calloc(1, sizeof *r);
 
     if (r == NULL)
         return NULL;
     r->b = b;
-    r->mode = mode;
+    r->if_held = if_held;
     r->k_held = strdup(k_held);
     if (r->k_held == NULL) {
         free(r);

@@ -84,7 +84,16 @@ on_retry(uv_timer_t *t)
 }
 
 static void
-retry_later(struct call *call, const struct error *err)
+retry_later(struct calls *q)
+{
+    if (q->retrying)
+        return;
+    q->retrying = true;
+    uv_timer_start(&q->retry, on_retry, backoff_next_ms(&q->backoff), 0);
+}
+
+static void
+refused(struct call *call, const struct error *err)
 {
     struct calls *q = call->q;
 
@@ -92,10 +101,7 @@ retry_later(struct call *call, const struct error *err)
     if (!q->complained)
         log_warning("redis refuses a command for now", "reason=%s", err->text);
     q->complained = true;
-    if (q->retrying)
-        return;
-    q->retrying = true;
-    uv_timer_start(&q->retry, on_retry, backoff_next_ms(&q->backoff), 0);
+    retry_later(q);
 }
 
 static void
@@ -115,7 +121,7 @@ on_answer(void *arg, const struct redisReply *reply, const struct error *why)
     }
     st = redis_status(reply, &err);
     if (st == ST_BUSY) {
-        retry_later(call, &err);
+        refused(call, &err);
         return;
     }
     if (st == ST_OK && call->q->complained) {
@@ -125,11 +131,16 @@ on_answer(void *arg, const struct redisReply *reply, const struct error *why)
     finish(call, st, reply);
 }
 
+/* Not sent: waits for the connection or, with one, for memory. */
 static bool
 transmit(struct call *call)
 {
-    if (redis_send_wire(call->q->client, call->wire, on_answer, call) != ST_OK)
+    if (redis_send_wire(call->q->client, call->wire, on_answer, call) !=
+        ST_OK) {
+        if (redis_up(call->q->client))
+            retry_later(call->q);
         return false;
+    }
     list_del(&call->node);
     list_add_tail(&call->q->flying, &call->node);
     return true;

@@ -50,7 +50,8 @@ struct redis {
     struct pending *ring; /* FIFO: cap is a power of two */
     size_t head, count, cap;
     uint64_t heard_us, ping_us; /* ping_us: a pubsub PING is out since; or 0 */
-    unsigned strikes;           /* ticks in a row with an overdue answer */
+    size_t backlog;             /* unsent bytes at the last tick */
+    unsigned strikes; /* ticks in a row, without headway, with an answer due */
     int64_t client_id;
     struct error login_err;
 
@@ -347,6 +348,7 @@ on_data(void *arg, const char *p, size_t n)
     enum status st = ST_OK;
 
     c->heard_us = clock_mono_us();
+    c->strikes = 0;
     while (n > 0 && st == ST_OK && c->generation == generation) {
         size_t piece = n < FEED_MAX ? n : FEED_MAX;
         if (redisReaderFeed(c->reader, p, piece) != REDIS_OK)
@@ -373,6 +375,16 @@ ping(struct redis *c)
     stream_write(c->stream, (struct slice){"*1\r\n$4\r\nPING\r\n", 14});
 }
 
+/* Bytes have come, or have gone out, within a tick: slow is not dead. */
+static bool
+makes_headway(struct redis *c, uint64_t now)
+{
+    size_t before = c->backlog;
+
+    c->backlog = c->stream == NULL ? 0 : stream_backlog(c->stream);
+    return c->backlog < before || now - c->heard_us < c->timeout_us / 4;
+}
+
 /* An answer counts as overdue only at the second look: when this process was
  * stopped for a while the answer may be waiting in the socket. */
 static void
@@ -382,8 +394,9 @@ on_tick(uv_timer_t *t)
     uint64_t now = clock_mono_us();
     uint64_t since = c->count > 0 ? c->ring[c->head].sent_us : c->ping_us;
     uint64_t idle_ms = c->pubsub ? PING_PUBSUB_MS : PING_IDLE_MS;
+    bool headway = makes_headway(c, now);
 
-    if (since != 0 && now > since && now - since > c->timeout_us) {
+    if (since != 0 && now > since && now - since > c->timeout_us && !headway) {
         if (++c->strikes >= 2)
             redis_reconnect(c, "no answer in time");
         return;

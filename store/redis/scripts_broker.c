@@ -178,24 +178,33 @@ const char redis_lua_settle[] =
     "  return out\n"                                                   \
     "end\n"
 
-/* Moves a message from unacked to its queues, if it is still what was read.
- * KEYS: unacked, unacked_index, held.  ARGV: tag, the value that was read, the
- * new envelope, RPUSH or LPUSH, "own" (only if held has it), "dead" or
- * "any", prefix, separator, suffix of the priority step, exchange, key.
- * Returns 1 when moved.  Without any binding it goes to the queue named by the
- * routing key: kombu would drop it. */
+/* Moves a message from unacked to its queues, if it is still what was read and
+ * nobody has moved it and taken it again meanwhile: the script may be sent
+ * twice.  KEYS: unacked, unacked_index, held.  ARGV: tag, the value that was
+ * read, the new envelope, RPUSH or LPUSH, "held" (only if held has the tag) or
+ * a visibility timeout in s (only if it is older), prefix, separator, suffix of
+ * the priority step, exchange, key.  Returns 1 when moved.  Without any binding
+ * it goes to the queue named by the routing key: kombu would drop it. */
 const char redis_lua_move[] = LUA_ROUTE
     "local tag = ARGV[1]\n"
-    "if ARGV[5] == 'own' and redis.call('SISMEMBER', KEYS[3], tag) == 0\n"
-    "then return 0 end\n"
+    "if ARGV[5] == 'held' then\n"
+    "  if redis.call('SISMEMBER', KEYS[3], tag) == 0 then return 0 end\n"
+    "else\n"
+    "  local t, score = redis.call('TIME'), redis.call('ZSCORE', KEYS[2], "
+    "tag)\n"
+    "  if not score or t[1] + t[2] / 1e6 - score < tonumber(ARGV[5]) then\n"
+    "    return 0\n"
+    "  end\n"
+    "end\n"
     "if redis.call('HGET', KEYS[1], tag) ~= ARGV[2] then return 0 end\n"
     "local to = route(ARGV[6], ARGV[7], ARGV[9], ARGV[10])\n"
     "if #to == 0 then to = {ARGV[10]} end\n"
-    "redis.call('ZREM', KEYS[2], tag)\n"
-    "redis.call('SREM', KEYS[3], tag)\n"
+    "redis.call('ZREM', KEYS[2], '')\n"
     "for _, queue in ipairs(to) do\n"
     "  redis.call(ARGV[4], ARGV[6] .. queue .. ARGV[8], ARGV[3])\n"
     "end\n"
+    "redis.call('ZREM', KEYS[2], tag)\n"
+    "redis.call('SREM', KEYS[3], tag)\n"
     "redis.call('HDEL', KEYS[1], tag)\n"
     "return 1\n";
 
