@@ -132,9 +132,8 @@ check-oom: ## every allocation fails once, under ASan
 	@$(SUBMAKE) SAN=address,undefined run-oom
 run-oom: $(OOM)
 	@tests/run $(B) $(OOM)
-bench: all ## Lovage beside Celery: a table, and build/bench.json
-	@if [ -x tests/bench/run ]; then tests/bench/run $(B)/$(NAME); \
-	  else echo 'no tests/bench/run in this tree' >&2; exit 1; fi
+bench: all ## Lovage beside Celery: a table, and build/bench.json; ROWS=noop,llm
+	@tests/bench/run $(B)/$(NAME) "$(ROWS)"
 
 .PHONY: install uninstall docs
 SHARE := $(DESTDIR)$(PREFIX)/share/$(NAME)

@@ -366,7 +366,7 @@ class FakeLlm(servers.Process):
     """The local provider that answers after 200 ms."""
 
     name = "fake-llm"
-    model = "compatible/slow-200"
+    model = "compatible/fake:latency_ms-200"
 
     def prepare(self):
         self.port = servers.free_port()
@@ -419,6 +419,7 @@ def main():
 
 def run(table, wanted, redis, pg):
     many, few = 20000, 2000
+    template(redis)  # before any worker could take it
     inline, child = "tour.inline_noop", "tour.noop"
     if wanted("noop"):
         row_noop(table, "no-op, Redis results", redis, many, few, inline)
