@@ -29,6 +29,8 @@ CONTRACT := $(patsubst %.c,$(B)/%,$(wildcard tests/contract/test_*.c))
 RACE    := $(patsubst %.c,$(B)/%,$(wildcard tests/race/race_*.c))
 OOM     := $(patsubst %.c,$(B)/%,$(wildcard tests/oom/oom_*.c))
 FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
+# What of the api has no I/O, besides base and protocol.
+FUZZAPI := $(addprefix api/,guard.c body_scan.c query.c check.c problems.c response.c)
 PYTESTS := $(wildcard tests/*/test_*.py)
 PLUGINS := $(patsubst %.c,$(B)/%.so,$(wildcard examples/*.c))
 EXAMPLES := $(wildcard examples/*.c deploy/models.json)
@@ -178,7 +180,7 @@ fuzz: ## libFuzzer, FUZZ_TIME seconds per target
 	@set -e; for f in $(FUZZ); do n=$$(basename $$f .c); mkdir -p build/fuzz/$$n.corpus; \
 	  clang $(CPPFLAGS) -g -O1 -fsanitize=fuzzer,address,undefined $(PKGCFLAGS) \
 	    -fno-sanitize-recover=all -o build/fuzz/$$n $$f \
-	    $(wildcard base/*.c protocol/*.c) $(PKGLIBS) $(SYSLIBS); \
+	    $(wildcard base/*.c protocol/*.c) $(FUZZAPI) $(PKGLIBS) $(SYSLIBS); \
 	  build/fuzz/$$n -max_total_time=$(FUZZ_TIME) build/fuzz/$$n.corpus \
 	    $$(ls -d tests/fuzz/corpus/$$n 2>/dev/null); done
 coverage: ## all tests with gcov; HTML in build/coverage

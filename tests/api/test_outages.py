@@ -55,7 +55,7 @@ def test_the_database_away_is_503_in_time_and_comes_back(redis, queue):
         env = {"LOVAGE_DATABASE_TIMEOUT": "1"}
         with servers.Api(redis.url, database, env=env) as api:
             submit(api, queue)
-            postgres.kill()
+            postgres.stop(signal.SIGQUIT)  # at once, with its children
             body = {"name": "n", "task": "t.x", "queue": queue}
             for method, path, data in (
                 ("POST", TASKS, body),
