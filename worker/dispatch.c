@@ -496,8 +496,14 @@ crashed(struct request *rq, const char *how)
 static void
 pool_died(void *arg, struct job *j, enum pool_death why, const char *how)
 {
+    static const char *const causes[] = {
+        [POOL_CRASHED] = "crash",
+        [POOL_HARD_LIMIT] = "time_limit",
+        [POOL_TERMINATED] = "terminated",
+    };
     struct request *rq = request_of_job(j);
 
+    metric_add(rq->n->m_executors, causes[why], 1);
     if (rq->terminate)
         dispatch_revoke(rq, "terminated");
     else if (rq->n->cold)

@@ -90,8 +90,13 @@ buried(void *arg, enum status st, const struct slice *ids, size_t k)
 {
     struct node *n = arg;
 
-    for (size_t i = 0; st == ST_OK && i < k; i++)
-        node_store_lost(n, ids[i], lost_text);
+    for (size_t i = 0; st == ST_OK && i < k; i++) {
+        const struct lost_task *t = map_find(&n->lost, ids[i]);
+
+        /* Those in the page are told when the node is ready. */
+        if (!t || t->use != SHM_EARLY)
+            node_store_lost(n, ids[i], lost_text);
+    }
 }
 
 void

@@ -179,6 +179,9 @@ make_metrics(struct node *n)
                             "Tasks that ended, by outcome.", "outcome");
     n->m_in_hand = metric_new(METRIC_GAUGE, "tasks_in_hand",
                               "Tasks that the node holds, by state.", "state");
+    n->m_executors = metric_new(
+        METRIC_COUNTER, "executor_deaths_total",
+        "Executors that died while they ran a task, by cause.", "cause");
     n->m_lag = metric_new(METRIC_HISTOGRAM, "loop_lag_seconds",
                           "How late the node's one-second timer is.", NULL);
 }
