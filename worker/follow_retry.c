@@ -181,7 +181,7 @@ follow_replace(struct request *rq, struct error *err)
         give_place(&rq->tm, options_of(where));
         st = follow_apply(rq, sig, NULL, rq->tm.chain, err);
     } else {
-        error_set(err, ST_NOMEM, "out of memory, or a chord without a body");
+        st = error_set(err, ST_NOMEM, "no memory, or a chord without a body");
     }
     json_object_put(sig);
     return st;

@@ -2,11 +2,10 @@
 /* A request: its states, its options, and what task code sees of it. */
 #include "worker/request.h"
 
-#include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "worker/node.h"
 
 static const char *const names[RQ_STATES] = {
@@ -48,8 +47,9 @@ request_move(struct request *rq, enum request_state to)
     struct node *n = rq->n;
 
     if (!request_may_move(rq->state, to)) {
-        fprintf(stderr, "request: %s -> %s\n", names[rq->state], names[to]);
-        assert(!"an illegal move of a request");
+        log_critical("illegal move of a request", "from=%s to=%s",
+                     names[rq->state], names[to]);
+        abort();
     }
     list_del(&rq->link);
     n->counts[rq->state]--;

@@ -26,11 +26,12 @@ shm_create(struct shm_page **out, int *fd, struct error *err)
     int f = memfd_create("lovage-node", MFD_CLOEXEC);
 
     if (f < 0 || ftruncate(f, sizeof(*page)) != 0 || !(page = map(f))) {
-        error_set(err, ST_NOMEM, "a page to share with a node: %s",
-                  strerror(errno));
+        int why = errno;
+
         if (f >= 0)
             close(f);
-        return ST_NOMEM;
+        return error_set(err, ST_NOMEM, "a page to share with a node: %s",
+                         strerror(why));
     }
     page->magic = SHM_MAGIC;
     page->supervisor = getpid();
