@@ -52,7 +52,7 @@ static const struct config_item items[] = {
         "visibility_timeout, priority_steps and global_keyprefix."),
     NUM(broker_connection_timeout, "4", 0.1, 3600,
         "Seconds to wait for a connection to the broker."),
-    INT(broker_connection_max_retries, "100", 0, MANY,
+    INT(broker_connection_max_retries, "0", 0, MANY,
         "Attempts to connect again before giving up; 0: for ever."),
 
     /* tasks */
