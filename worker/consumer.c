@@ -36,8 +36,9 @@ consumer_settle(struct request *rq, enum verdict v)
 {
     struct node *n = rq->n;
 
-    if (!rq->tag)
-        return;
+    if (!rq->tag || n->phase == NODE_CLOSING)
+        return; /* what is held while all is closed was handed back: shutdown.c
+                 */
     if (!rq->tag_void) {
         n->broker->ops->settle(n->broker, rq->tag, v);
         n->unsettled--;
@@ -158,6 +159,8 @@ claim_again(struct timer *t)
 static void
 put_off(struct request *rq, uint64_t ms, void (*fn)(struct timer *))
 {
+    if (rq->n->phase == NODE_CLOSING)
+        return; /* its call was broken off */
     flow_left(rq);
     if (rq->state != RQ_PARKED)
         request_move(rq, RQ_PARKED);
@@ -544,8 +547,9 @@ failed(void *arg, const struct error *why)
     struct node *n = arg;
 
     log_critical("broker given up", "reason=%s", why->text);
+    /* What runs may finish; the supervisor starts a node that tries anew. */
     n->exit_code = EXIT_FAILURE;
-    shutdown_cold(n);
+    shutdown_warm(n);
 }
 
 static void

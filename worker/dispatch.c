@@ -462,6 +462,8 @@ death_counted(void *arg, enum status st)
         log_warning("a death was not counted", "id=%.*s reason=%s",
                     (int)rq->tm.id.len, rq->tm.id.ptr, status_text(st));
     rq->claimed = false;
+    if (rq->n->phase == NODE_CLOSING)
+        return;
     consumer_claim(rq); /* runs it again, or says that it is enough */
 }
 

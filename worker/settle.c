@@ -155,7 +155,7 @@ settle_answer(struct request *rq, enum status st)
     rq->waits--;
     if (st != ST_OK)
         rq->redo = true;
-    if (rq->waits)
+    if (rq->waits || rq->n->phase == NODE_CLOSING)
         return;
     if (rq->state == RQ_SETTLING)
         settle_go(rq);

@@ -58,16 +58,26 @@ close_handles(struct node *n)
     timers_close(&n->timers, NULL);
 }
 
+/* After a cold shutdown that was not answered in time: what is not settled is
+ * the broker's again. */
+static void
+leave(struct request *rq)
+{
+    consumer_settle(rq, VERDICT_REQUEUE);
+}
+
 static void
 close_all(struct node *n)
 {
     const uint32_t flush_ms = 3000;
     struct relay *relay = n->relay;
 
-    n->relay = NULL;
-    n->phase = NODE_CLOSING;
     log_info("closing", "node=%s", n->name);
     each_in(n, RQ_PARKED, give_back);
+    for (int s = 0; s < RQ_SETTLED; s++)
+        each_in(n, (enum request_state)s, leave);
+    n->relay = NULL;
+    n->phase = NODE_CLOSING;
     node_publish_end(n);
     n->closing = 1;
     pool_close(n->pool, part_closed, n);
