@@ -85,7 +85,10 @@ series_of(struct metric *m, const char *label)
         return NULL;
     if (label == NULL || m->label == NULL)
         label = "";
-    len = strnlen(label, MAX_LABEL);
+    len = strnlen(label, MAX_LABEL + 1);
+    if (len > MAX_LABEL) /* between characters: 10xxxxxx continues one */
+        while (len > 0 && ((unsigned char)label[--len] & 0xc0) == 0x80)
+            ;
     s = lookup(m, label, len);
     if (s != NULL)
         return s;

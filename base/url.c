@@ -247,6 +247,16 @@ add_parameters(struct buf *b, const char *p)
     }
 }
 
+/* Does the authority end in a colon and something that is no port? */
+static bool
+port_is_none(const char *authority, size_t len)
+{
+    const char *colon = memrchr(authority, ':', len);
+
+    return colon != NULL && strspn(colon + 1, "0123456789]") <
+                                (size_t)(authority + len - colon - 1);
+}
+
 const char *
 url_redacted(const char *text, char *out, size_t size)
 {
@@ -262,6 +272,8 @@ url_redacted(const char *text, char *out, size_t size)
         return out;
     }
     buf_init_fixed(&b, memory, strlen(text) * 4 + 1);
+    if (at == NULL && port_is_none(from, len)) /* a raw slash in a password? */
+        at = strrchr(from, '@');
     colon = at != NULL ? memchr(from, ':', (size_t)(at - from)) : NULL;
     if (colon != NULL) {
         buf_add(&b, (struct slice){text, (size_t)(colon - text)});

@@ -46,7 +46,9 @@ splice(struct chain *ch, struct json_object *sig)
     for (size_t i = 0; i < n && st == ST_OK; i++) {
         struct json_object *t = json_object_array_get_idx(tasks, i);
 
-        st = canvas_link_all(ch->c, t, "link_error", errbacks);
+        st = signature_check(t, ch->c->err);
+        if (st == ST_OK)
+            st = canvas_link_all(ch->c, t, "link_error", errbacks);
         if (st == ST_OK && i + 1 == n)
             st = canvas_link_all(ch->c, t, "link",
                                  signature_option(sig, "link"));

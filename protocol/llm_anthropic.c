@@ -74,6 +74,7 @@ build(const struct llm_query *q, const struct llm_deployment *d,
     add_messages(&b, q);
     add_options(&b, q, d);
     llm_shut(&b, '}');
+    b.failed |= system.failed;
     st = llm_http_body(out, &b, err);
 out:
     buf_fini(&system);

@@ -321,7 +321,11 @@ hide_keys(char *s)
         char *at = s;
 
         while ((at = strstr(at, starts[i])) != NULL) {
+            bool within = at > s && isalnum((unsigned char)at[-1]);
+
             at += strlen(starts[i]);
+            if (within) /* "task-specific" */
+                continue;
             for (; *at != '\0' && !isspace((unsigned char)*at) &&
                    strchr("\"',;)", *at) == NULL;
                  at++)

@@ -106,6 +106,7 @@ build(const struct llm_query *q, const struct llm_deployment *d,
                     (struct slice){system.data, system.len});
     add_config(&b, q, d);
     llm_shut(&b, '}');
+    b.failed |= system.failed;
     st = llm_http_body(out, &b, err);
 out:
     buf_fini(&system);

@@ -2,6 +2,7 @@
 /* repr() as Python prints the values that JSON can hold. */
 #include "protocol/pyrepr.h"
 
+#include <ctype.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -93,16 +94,12 @@ add_number(struct buf *b, struct json_object *v)
     size_t at = b->len;
 
     json_add(b, v);
-    if (b->failed || at == b->len)
-        return;
     /* JSON's NaN, Infinity and -Infinity are Python's nan, inf and -inf. */
-    if (b->data[at] == 'N') {
-        memcpy(b->data + at, "nan", 3);
-    } else if (b->data[at] == 'I' || b->data[at + 1] == 'I') {
-        at += b->data[at] == '-';
-        memcpy(b->data + at, "inf", 3);
-        b->len = at + 3;
-    }
+    at += at < b->len && b->data[at] == '-';
+    if (b->failed || at == b->len || isdigit((unsigned char)b->data[at]))
+        return;
+    memcpy(b->data + at, b->data[at] == 'N' ? "nan" : "inf", 3);
+    b->len = at + 3;
 }
 
 static void

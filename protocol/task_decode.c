@@ -13,8 +13,9 @@
 #include "protocol/iso8601.h"
 
 enum {
-    SHOWN = 64,     /* bytes of a bad value that an error shows */
-    EMBED_PARTS = 3 /* args, kwargs, embed */
+    SHOWN = 64,              /* bytes of a bad value that an error shows */
+    EMBED_PARTS = 3,         /* args, kwargs, embed */
+    LIMIT_MAX_S = 1000000000 /* thirty years: milliseconds fit everywhere */
 };
 
 struct decoder {
@@ -240,7 +241,9 @@ limit(struct json_object *pair, size_t i)
     if (json_object_is_type(v, json_type_int) ||
         json_object_is_type(v, json_type_double))
         s = json_object_get_double(v);
-    return isfinite(s) && s > 0 ? s : 0;
+    if (!isfinite(s) || s <= 0)
+        return 0;
+    return s < LIMIT_MAX_S ? s : LIMIT_MAX_S;
 }
 
 /* [hard, soft], in this order; anything else is "the task's default". */
@@ -256,7 +259,7 @@ read_limits(struct task_message *t)
     t->soft_limit = limit(pair, 1);
 }
 
-/* A count; Python takes it as text too. */
+/* A count; Python takes it as text too.  Cut, so that one more always fits. */
 static int64_t
 count(struct json_object *headers, const char *key, int64_t dflt)
 {
@@ -266,7 +269,7 @@ count(struct json_object *headers, const char *key, int64_t dflt)
     if (json_object_is_type(v, json_type_int) ||
         json_object_is_type(v, json_type_string))
         n = json_object_get_int64(v);
-    return n < dflt ? dflt : n;
+    return n < dflt ? dflt : n > INT32_MAX ? INT32_MAX : n;
 }
 
 static struct slice

@@ -6,14 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "worker/llm/answer.h"
 #include "worker/llm/ask.h"
 #include "worker/llm/llm.h"
 
 enum {
-    COUNTDOWN_MAX_S = 3600, /* of a hint: it may be a lie */
-    RETRIES_MAX = 20        /* of a task that is put back */
+    COUNTDOWN_MAX_MS = 3600000, /* of a hint: it may be a lie */
+    RETRIES_MAX = 20            /* of a task that is put back */
 };
 
 /* One run of llm.query. */
@@ -81,7 +82,8 @@ static lovage_status
 put_back(lovage_task *t, const struct llm_outcome *o)
 {
     char text[640];
-    double seconds = (double)o->retry_in_ms / 1000;
+    uint32_t ms = o->retry_in_ms < COUNTDOWN_MAX_MS ? (uint32_t)o->retry_in_ms
+                                                    : COUNTDOWN_MAX_MS;
     lovage_retry_opts opts = {.size = sizeof(opts),
                               .max_retries = RETRIES_MAX,
                               .exc_module = "lovage.llm"};
@@ -89,7 +91,8 @@ put_back(lovage_task *t, const struct llm_outcome *o)
     llm_error_text(o, text, sizeof(text));
     opts.exc_type = llm_exception_name(o->result.error.cls);
     opts.exc_text = text;
-    opts.countdown = seconds > COUNTDOWN_MAX_S ? COUNTDOWN_MAX_S : seconds;
+    /* Spread, or all that were turned away come back in one instant. */
+    opts.countdown = (double)backoff_jitter(ms, ms + ms / 10) / 1000;
     return lovage_retry(t, &opts);
 }
 

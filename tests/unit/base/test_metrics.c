@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 static char *
 written(void)
 {
@@ -77,6 +79,24 @@ Test(metrics, a_histogram_counts_up_to_each_bound_inclusively)
         strstr(text, "wait_seconds_bucket{queue=\"q\",le=\"+Inf\"} 5\n"));
     cr_expect_not_null(strstr(text, "wait_seconds_sum{queue=\"q\"} 121.301\n"));
     cr_expect_not_null(strstr(text, "wait_seconds_count{queue=\"q\"} 5\n"));
+    free(text);
+}
+
+Test(metrics, a_long_value_is_cut_between_characters)
+{
+    struct metric *c = metric_new(METRIC_COUNTER, "cut_total", "Cut.", "task");
+    char label[70];
+    char *text;
+
+    memset(label, 'a', sizeof(label));
+    snprintf(label + 63, sizeof(label) - 63, "\xc3\xa9");
+    metric_add(c, label, 1);
+    metric_add(c, label, 1);
+    text = written();
+    label[63] = '\0';
+    cr_assert(utf8_valid((struct slice){text, strlen(text)}));
+    cr_assert_not_null(strstr(text, label));
+    cr_assert_not_null(strstr(text, "\"} 2\n"));
     free(text);
 }
 

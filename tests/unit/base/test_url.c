@@ -123,6 +123,10 @@ Test(url, redacted_text_shows_no_password)
          "postgresql://u@/d?host=/r&password=***&x=1"},
         {"http://h/?key=secret", "http://h/?key=***"},
         {"http://h/?monkey=fine", "http://h/?monkey=fine"},
+        /* Not encoded, so no such URL works; still it is no one's to read. */
+        {"redis://u:sec/ret@h:1/0", "redis://u:***@h:1/0"},
+        {"redis://:sec?r#et@h/0", "redis://:***@h/0"},
+        {"redis://h:1/0?a=b@c", "redis://h:1/0?a=b@c"},
         {"host=h password=secret user=u", "host=h password=*** user=u"},
         {"host=h password='sec ret' user=u", "host=h password=*** user=u"},
         {"password='secret", "password=***"},

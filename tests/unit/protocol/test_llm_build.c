@@ -212,6 +212,27 @@ Test(llm_build, text_generation_refuses_the_ends_of_ranges)
     llm_http_fini(&h);
 }
 
+/* Rather than sent without what did not fit. */
+Test(llm_build, too_long_a_text_is_refused)
+{
+    const size_t size = 65 << 20;
+    char *big = malloc(size);
+    struct llm_deployment d = {.base_url = "http://h", .api_key = ""};
+    const struct llm_provider *p;
+
+    cr_assert_not_null(big);
+    memset(big, 'a', size);
+    for (size_t i = 0; (p = llm_provider_at(i)) != NULL; i++) {
+        struct llm_query q = plain();
+        struct llm_http h = {0};
+
+        q.system = (struct slice){big, size};
+        cr_expect_eq(p->build(&q, &d, &h, NULL), ST_TOOBIG, "%s", p->name);
+        cr_expect_null(h.url, "%s", p->name);
+    }
+    free(big);
+}
+
 Test(llm_build, a_key_cannot_add_a_header_and_is_not_shown)
 {
     struct llm_query q = plain();

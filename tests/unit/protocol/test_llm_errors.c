@@ -214,6 +214,17 @@ Test(llm_errors, a_quoted_key_is_hidden)
     cr_assert_not_null(strstr(e.message, "Incorrect API key"));
 }
 
+Test(llm_errors, a_word_that_ends_like_a_key_begins_is_left)
+{
+    struct llm_error e =
+        judge("openai", 400,
+              "{\"error\":{\"message\":\"a task-specific limit on disk-space, "
+              "monkey=1\"}}");
+
+    cr_expect_str_eq(e.message,
+                     "a task-specific limit on disk-space, monkey=1");
+}
+
 Test(llm_errors, the_refused_parameter_is_named_or_quoted)
 {
     struct llm_error named =

@@ -462,6 +462,10 @@ Test(signature, bad_parts_deep_inside_are_told)
         CANVAS("chain",
                "{\"tasks\": [" CANVAS("chain", "{\"tasks\": [1]}", "{}") "]}",
                "{}"),
+        CANVAS(
+            "chain",
+            "{\"tasks\": [" CANVAS("chain", "{\"tasks\": [null]}", "{}") "]}",
+            "{}"),
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "protocol/iso8601.h"
+#include "protocol/pyrepr.h"
 #include "tests/support/data.h"
 
 static char *
@@ -217,6 +218,21 @@ Test(state, an_exception_of_any_shape_prints)
         free(got);
         json_object_put(exc);
     }
+}
+
+/* Whatever lies behind the digit: the buffer's memory is not new. */
+Test(state, a_lone_digit_prints_whatever_the_memory_behind_it_held)
+{
+    struct json_object *v = data_json("5");
+    char memory[16];
+    struct buf b;
+
+    memset(memory, 'I', sizeof(memory));
+    buf_init_fixed(&b, memory, sizeof(memory));
+    pyrepr_add(&b, v);
+    cr_expect_eq(b.len, 1);
+    cr_expect_eq(b.data[0], '5');
+    json_object_put(v);
 }
 
 Test(state, an_exception_is_made_with_copied_arguments)

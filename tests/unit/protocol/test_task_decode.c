@@ -171,6 +171,25 @@ Test(task_decode, times_and_limits)
     json_object_put(cases);
 }
 
+/* What others compute with them must not overflow. */
+Test(task_decode, wild_counts_and_limits_are_clamped)
+{
+    struct task_message t =
+        decode("{\"task\": \"t\", \"id\": \"i\", "
+               "\"retries\": 9223372036854775807, "
+               "\"replaced_task_nesting\": 18446744073709551615, "
+               "\"group_index\": 9223372036854775807, "
+               "\"timelimit\": [1e300, 1e20]}",
+               "[[], {}, {}]");
+
+    cr_expect_eq(t.retries, INT32_MAX);
+    cr_expect_eq(t.replaced_task_nesting, INT32_MAX);
+    cr_expect_eq(t.group_index, INT32_MAX);
+    cr_expect_eq(t.hard_limit, 1e9);
+    cr_expect_eq(t.soft_limit, 1e9);
+    task_fini(&t);
+}
+
 Test(task_decode, canvas_and_custom_headers)
 {
     struct json_object *cases = data_load("messages.json");
