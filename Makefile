@@ -15,7 +15,7 @@ B       := build/$(VARIANT)$(if $(findstring clang,$(CC)),-clang)
 VERSION := $(shell cat VERSION)
 
 # civetweb has no pkg-config file in Debian 12.
-PKGS    := libuv json-c hiredis libcurl libpq openssl zlib libzstd libpcre2-8
+PKGS    := libuv json-c hiredis libcurl libpq openssl zlib liblzma libzstd libpcre2-8
 SYSLIBS := -lcivetweb -lbz2 -ldl -lpthread -lm
 
 DIRS    := base protocol store store/redis store/pg worker worker/llm api cli
@@ -74,18 +74,24 @@ $(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-# The migrations as byte arrays: a string literal that long is not portable.
+# Files as byte arrays: a string literal that long is not portable.
+BYTES = od -An -v -tu1 $(1) | sed 's/[0-9][0-9]*/&,/g'
+$(B)/models.c: deploy/models.json
+	@mkdir -p $(@D)
+	@{ echo '#include "protocol/llm_catalogue.h"'; \
+	  echo 'const unsigned char llm_models_builtin[] = {'; \
+	  $(call BYTES,$<); echo '0};'; } > $@
 $(B)/migrations.c: $(MIGRATIONS)
 	@mkdir -p $(@D)
 	@{ echo '#include "store/pg/migrations.h"'; n=0; table=; \
 	  for f in $^; do n=$$((n + 1)); echo "static const unsigned char sql_$$n[] = {"; \
-	    od -An -v -tu1 $$f | sed 's/[0-9][0-9]*/&,/g'; echo '};'; \
+	    $(call BYTES,$$f); echo '};'; \
 	    table="$$table{\"$${f##*/}\", sql_$$n, sizeof(sql_$$n)}, "; done; \
 	  echo "const struct migration migrations[] = {$$table{0}};"; } > $@
-$(B)/migrations.o: $(B)/migrations.c
+$(B)/migrations.o $(B)/models.o: %.o: %.c
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(LIB): $(call obj,$(LIBSRC)) $(B)/migrations.o
+$(LIB): $(call obj,$(LIBSRC)) $(B)/migrations.o $(B)/models.o
 	@rm -f $@
 	$(AR) rcs $@ $^
 
@@ -175,12 +181,12 @@ build/tidy/%.ok: %.c .clang-tidy
 	clang-tidy --quiet $< -- $(CPPFLAGS) $(CFLAGS)
 	@touch $@
 FUZZ_TIME ?= 30
-fuzz: ## libFuzzer, FUZZ_TIME seconds per target
+fuzz: $(B)/models.c ## libFuzzer, FUZZ_TIME seconds per target
 	@mkdir -p build/fuzz
 	@set -e; for f in $(FUZZ); do n=$$(basename $$f .c); mkdir -p build/fuzz/$$n.corpus; \
 	  clang $(CPPFLAGS) -g -O1 -fsanitize=fuzzer,address,undefined $(PKGCFLAGS) \
 	    -fno-sanitize-recover=all -o build/fuzz/$$n $$f \
-	    $(wildcard base/*.c protocol/*.c) $(FUZZAPI) $(PKGLIBS) $(SYSLIBS); \
+	    $(wildcard base/*.c protocol/*.c) $(FUZZAPI) $< $(PKGLIBS) $(SYSLIBS); \
 	  build/fuzz/$$n -max_total_time=$(FUZZ_TIME) build/fuzz/$$n.corpus \
 	    $$(ls -d tests/fuzz/corpus/$$n 2>/dev/null); done
 coverage: ## all tests with gcov; HTML in build/coverage

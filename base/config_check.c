@@ -133,10 +133,10 @@ check_words(const struct config *c, struct error *err)
                          c->log_format);
     if (*c->task_compression != '\0' &&
         !is_one_of(c->task_compression, strlen(c->task_compression),
-                   "zlib gzip bzip2 bzip zstd zstandard"))
+                   "zlib gzip bzip2 bzip lzma xz zstd zstandard"))
         return error_set(err, ST_INVALID,
                          "task_compression: \"%.20s\" is not one of: zlib gzip "
-                         "bzip2 zstd",
+                         "bzip2 lzma zstd",
                          c->task_compression);
     if (*c->task_default_queue == '\0')
         return error_set(err, ST_INVALID,

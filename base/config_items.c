@@ -65,7 +65,7 @@ static const struct config_item items[] = {
     STR(accept_content, "json",
         "Comma-separated content types that are accepted; pickle never is."),
     STR(task_compression, "",
-        "Compression of sent messages: zlib, gzip, bzip2 or zstd; empty: "
+        "Compression of sent messages: zlib, gzip, bzip2, lzma or zstd; empty: "
         "none."),
     NUM(task_time_limit, "0", 0, YEAR,
         "Seconds after which a task is killed; 0: none."),
@@ -116,7 +116,9 @@ static const struct config_item items[] = {
         "domain, %i: number of the node."),
 
     /* LLM */
-    STR(llm_models_file, "", "JSON file with models, their hosts and limits."),
+    STR(llm_models_file, "",
+        "JSON file with models and their hosts, in place of the built-in "
+        "deploy/models.json."),
     STR(llm_default_provider, "",
         "Provider of model names that tell none; empty: refuse them."),
     NUM(llm_timeout, "120", 0.1, DAY, "Seconds that one LLM call may take."),

@@ -6,6 +6,7 @@
 #define ZLIB_CONST /* its input pointers are const */
 #include <bzlib.h>
 #include <limits.h>
+#include <lzma.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,10 +18,11 @@ enum {
     PIECE = 16384,   /* bytes unpacked at a time */
     LEVEL_BZIP2 = 9, /* as Python's bz2 */
     LEVEL_ZSTD = 3,
-    ZSTD_WINDOW_LOG = 24 /* 16 MiB: what a peer can make us allocate */
+    ZSTD_WINDOW_LOG = 24,  /* 16 MiB: what a peer can make us allocate */
+    LZMA_MEMORY = 16 << 20 /* the same; Python's xz takes 9 MiB */
 };
 
-enum algorithm { ZLIB, BZIP2, ZSTD };
+enum algorithm { ZLIB, BZIP2, LZMA, ZSTD };
 
 /* kombu's names: "gzip" is a zlib stream too, whatever its MIME type says. */
 static const struct name {
@@ -34,6 +36,9 @@ static const struct name {
     {"bzip2", BZIP2, "application/x-bz2"},
     {"bzip", BZIP2, "application/x-bz2"},
     {"application/x-bz2", BZIP2, "application/x-bz2"},
+    {"lzma", LZMA, "application/x-lzma"},
+    {"xz", LZMA, "application/x-lzma"},
+    {"application/x-lzma", LZMA, "application/x-lzma"},
     {"zstd", ZSTD, "application/zstd"},
     {"zstandard", ZSTD, "application/zstd"},
     {"application/zstd", ZSTD, "application/zstd"},
@@ -126,6 +131,38 @@ unpack_bzip2(struct slice in, struct buf *out, struct error *err)
     return st;
 }
 
+/* An xz file or, as Python's lzma takes it too, the older .lzma. */
+static enum status
+unpack_lzma(struct slice in, struct buf *out, struct error *err)
+{
+    lzma_stream z = LZMA_STREAM_INIT;
+    uint8_t piece[PIECE];
+    enum status st = ST_OK;
+    lzma_ret rc;
+
+    if (lzma_auto_decoder(&z, LZMA_MEMORY, 0) != LZMA_OK)
+        return error_set(err, ST_NOMEM, "lzma: out of memory");
+    z.next_in = (const uint8_t *)in.ptr;
+    z.avail_in = in.len;
+    do {
+        z.next_out = piece;
+        z.avail_out = sizeof(piece);
+        rc = lzma_code(&z, LZMA_FINISH);
+        st = add("lzma", out, piece, sizeof(piece) - z.avail_out, err);
+        if (st != ST_OK)
+            break;
+        if (rc == LZMA_MEM_ERROR)
+            st = error_set(err, ST_NOMEM, "lzma: out of memory");
+        else if (rc == LZMA_MEMLIMIT_ERROR)
+            st = error_set(err, ST_TOOBIG, "lzma: needs over %d bytes",
+                           LZMA_MEMORY);
+        else if (rc != LZMA_OK && rc != LZMA_STREAM_END)
+            st = broken("lzma", err);
+    } while (st == ST_OK && rc != LZMA_STREAM_END);
+    lzma_end(&z);
+    return st;
+}
+
 static enum status
 unpack_zstd(struct slice in, struct buf *out, struct error *err)
 {
@@ -162,6 +199,7 @@ pack(enum algorithm a, struct slice in, char *data, size_t *n)
 {
     uLongf zn = *n;
     unsigned bn = (unsigned)*n;
+    size_t used = 0;
 
     switch (a) {
     case ZLIB:
@@ -176,6 +214,13 @@ pack(enum algorithm a, struct slice in, char *data, size_t *n)
                                      0) != BZ_OK)
             return false;
         *n = bn;
+        return true;
+    case LZMA:
+        if (lzma_easy_buffer_encode(LZMA_PRESET_DEFAULT, LZMA_CHECK_CRC64, NULL,
+                                    (const uint8_t *)in.ptr, in.len,
+                                    (uint8_t *)data, &used, *n) != LZMA_OK)
+            return false;
+        *n = used;
         return true;
     case ZSTD:
         *n = ZSTD_compress(data, *n, in.ptr, in.len, LEVEL_ZSTD);
@@ -206,6 +251,8 @@ compress_unpack(struct slice name, struct slice in, struct buf *out,
         return unpack_zlib(in, out, err);
     case BZIP2:
         return unpack_bzip2(in, out, err);
+    case LZMA:
+        return unpack_lzma(in, out, err);
     case ZSTD:
         return unpack_zstd(in, out, err);
     }
@@ -217,7 +264,7 @@ compress_pack(struct slice name, struct slice in, struct buf *out,
               struct error *err)
 {
     const struct name *n = find(name);
-    size_t room = in.len + in.len / 100 + 1024; /* above all three bounds */
+    size_t room = in.len + in.len / 100 + 1024; /* above all bounds */
     enum status st = ST_OK;
     char *data;
 

@@ -46,7 +46,11 @@ const struct llm_host *llm_host_find(const struct llm_models *m,
 const struct llm_entry *llm_entry_find(const struct llm_entries *list,
                                        struct slice name);
 
-/* llm_models_file.c: reads the file into m. */
+/* deploy/models.json, NUL-terminated: what there is without a file of one's
+ * own.  Made by the Makefile. */
+extern const unsigned char llm_models_builtin[];
+
+/* llm_models_file.c: reads the file into m; path "": the built-in one. */
 enum status llm_models_read(struct llm_models *m, const char *path,
                             int64_t allowance, struct error *err);
 /* Adds or replaces.  NULL: there are too many. */

@@ -397,8 +397,8 @@ llm_models_load(const struct config *config, struct llm_models **out,
         return error_set(err, ST_NOMEM, "model catalogue");
     m->default_provider = or_empty(config->llm_default_provider);
     st = add_settings(m, config, err);
-    if (st == ST_OK && or_empty(config->llm_models_file)[0] != '\0')
-        st = llm_models_read(m, config->llm_models_file,
+    if (st == ST_OK)
+        st = llm_models_read(m, or_empty(config->llm_models_file),
                              config->llm_reasoning_allowance, err);
     if (st == ST_OK && m->default_provider[0] != '\0' &&
         llm_host_find(m, llm_slice(m->default_provider)) == NULL)

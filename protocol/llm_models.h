@@ -6,12 +6,12 @@
 #include "protocol/llm.h"
 
 /* The model catalogue: which name goes to which deployment (llm-providers.md
- * 16).  From the models file, if there is one, and from the settings (keys and
- * base URLs).  Read once; used by the worker to route and by the api to list
- * and to check names.
+ * 16).  From the models file and from the settings (keys and base URLs).  Read
+ * once; used by the worker to route and by the api to list and to check names.
  *
- * The models file (llm_models_file; deploy/models.json is an example) is one
- * JSON object.  All members are optional; "comment" is allowed in each object:
+ * The models file (llm_models_file; without one deploy/models.json as it was
+ * when the program was built) is one JSON object.  All members are optional;
+ * "comment" is allowed in each object:
  *
  *   "providers": {NAME: {"kind": a codec's name ("compatible", "tgi", ...),
  *                        "base_url": ..., "api_key_env": a variable's name,

@@ -262,6 +262,8 @@ slurp(const char *path, struct buf *out, struct error *err)
     if (n != 0)
         return error_set(err, ST_INVALID, "llm_models_file: %s: read error",
                          path);
+    if (out->nomem)
+        return error_set(err, ST_NOMEM, "llm_models_file: out of memory");
     if (out->failed)
         return error_set(err, ST_TOOBIG, "llm_models_file: %s: over %d bytes",
                          path, LLM_FILE_MAX);
@@ -275,16 +277,19 @@ llm_models_read(struct llm_models *m, const char *path, int64_t allowance,
     static const char *const known[] = {"comment",  "providers", "models",
                                         "prefixes", "aliases",   NULL};
     struct place p = {path, "the file", ""};
+    struct slice json = llm_slice((const char *)llm_models_builtin);
     struct error why;
     struct buf text;
     enum status st;
 
     buf_init(&text, LLM_FILE_MAX);
-    st = slurp(path, &text, err);
-    if (st != ST_OK)
-        goto out;
-    st = json_parse((struct slice){text.data, text.len}, LLM_JSON_DEPTH,
-                    &m->doc, &why);
+    if (*path != '\0') {
+        st = slurp(path, &text, err);
+        if (st != ST_OK)
+            goto out;
+        json = (struct slice){text.data, text.len};
+    }
+    st = json_parse(json, LLM_JSON_DEPTH, &m->doc, &why);
     if (st != ST_OK) {
         st = error_set(err, ST_INVALID, "llm_models_file: %.100s: %.100s", path,
                        why.text);

@@ -370,9 +370,12 @@ def corpora():
     for i, t in enumerate(("2030-01-02T03:04:05.678901+00:00", "2020-W01-1", "20200101T000000,5Z", "2020-366", "2020-01-01 24:00-2359")):
         seed("fuzz_iso8601", "time%d" % i, t.encode())
     import bz2
+    import lzma
     import zlib
     for name, data in (("zlib", b"\0" + zlib.compress(b"hello " * 50)), ("bzip2", b"\1" + bz2.compress(b"hello " * 50)),
-                       ("zstd", b"\2" + bytes.fromhex("28b52ffd200525000068656c6c6f"))):
+                       ("zstd", b"\2" + bytes.fromhex("28b52ffd200525000068656c6c6f")),
+                       ("lzma", b"\3" + lzma.compress(b"hello " * 50)),
+                       ("lzma_alone", b"\3" + lzma.compress(b"hello " * 50, lzma.FORMAT_ALONE))):
         seed("fuzz_compress", name, data)
 
 

@@ -12,14 +12,15 @@ enum { LIMIT = 1 << 18 };
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const names[] = {"zlib", "bzip2", "zstd", "nosuch"};
+    static const char *const names[] = {"zlib", "bzip2", "zstd", "lzma",
+                                        "nosuch"};
     struct slice name, in;
     struct buf packed, out;
     struct error err;
 
     if (size == 0)
         return 0;
-    name.ptr = names[data[0] % 4];
+    name.ptr = names[data[0] % 5];
     name.len = strlen(name.ptr);
     in = (struct slice){(const char *)data + 1, size - 1};
     buf_init(&out, LIMIT);

@@ -146,7 +146,7 @@ def test_an_ignored_result_is_not_stored(client):
         assert client.app.backend.client.get(key) is None
 
 
-@pytest.mark.parametrize("method", ["zlib", "gzip", "bzip2"])
+@pytest.mark.parametrize("method", ["zlib", "gzip", "bzip2", "lzma"])
 def test_compressed_messages_are_read(client, method):
     text = "compress me " * 10_000
     back = client.call("interop.echo", text, compression=method)

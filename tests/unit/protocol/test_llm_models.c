@@ -189,17 +189,41 @@ Test(llm_models, only_usable_models_are_listed)
     llm_models_free(m);
 }
 
-Test(llm_models, without_a_file_there_are_the_settings)
+Test(llm_models, without_a_file_the_public_names_are_served)
 {
+    static const struct {
+        const char *name, *provider;
+    } cases[] = {
+        {"gpt-3.5", "openai"},   {"gpt-4", "openai"}, {"palm", "gemini"},
+        {"claude", "anthropic"}, {"gpt-5", "openai"},
+    };
     struct config c = settings();
     struct llm_models *m;
     struct llm_route r;
     struct error err;
 
-    cr_assert_eq(llm_models_load(&c, &m, &err), ST_OK);
-    cr_assert_eq(llm_models_count(m), 1);
-    cr_assert_eq(route(m, "gpt-5", &r, &err), ST_OK);
-    cr_assert_str_eq(r.deployment->base_url, "https://api.openai.com/v1");
+    cr_assert_eq(llm_models_load(&c, &m, &err), ST_OK, "%s", err.text);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        cr_expect_eq(route(m, cases[i].name, &r, &err), ST_OK, "%s", err.text);
+        cr_expect_str_eq(r.deployment->provider, cases[i].provider);
+    }
+    cr_expect_eq(route(m, "echo", &r, &err), ST_OK);
+    for (size_t i = 0; i < llm_models_count(m); i++)
+        cr_expect_eq(route(m, llm_models_at(m, i)->name, &r, &err), ST_OK);
+    llm_models_free(m);
+}
+
+Test(llm_models, without_keys_the_public_names_say_what_is_missing)
+{
+    struct config c = {0};
+    struct llm_models *m;
+    struct llm_route r;
+    struct error err;
+
+    cr_assert_eq(llm_models_load(&c, &m, &err), ST_OK, "%s", err.text);
+    cr_expect_eq(route(m, "gpt-4", &r, &err), ST_NOTFOUND);
+    cr_expect_not_null(strstr(err.text, "openai_api_key"), "%s", err.text);
+    cr_expect_eq(route(m, "echo", &r, &err), ST_OK);
     llm_models_free(m);
 }
 
@@ -260,25 +284,6 @@ Test(llm_models, a_bad_file_is_refused_with_the_place)
                            cases[i].json, err.text);
         cr_expect_null(m);
     }
-}
-
-Test(llm_models, the_example_file_serves_the_four_seed_names)
-{
-    static const char *const names[] = {"gpt-3.5", "gpt-4", "palm", "claude",
-                                        "echo"};
-    static char path[] = "deploy/models.json";
-    struct config c = settings();
-    struct llm_models *m;
-    struct llm_route r;
-    struct error err;
-
-    c.llm_models_file = path;
-    cr_assert_eq(llm_models_load(&c, &m, &err), ST_OK, "%s", err.text);
-    for (size_t i = 0; i < 5; i++)
-        cr_expect_eq(route(m, names[i], &r, &err), ST_OK, "%s", err.text);
-    for (size_t i = 0; i < llm_models_count(m); i++)
-        cr_expect_eq(route(m, llm_models_at(m, i)->name, &r, &err), ST_OK);
-    llm_models_free(m);
 }
 
 /* ---- echo ---- */
