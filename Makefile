@@ -166,14 +166,14 @@ docs: $(B)/$(NAME) ## write docs/configuration.md
 format: ## rewrite in place
 	clang-format -i $(ALLSRC)
 format-check:
-	clang-format --dry-run --Werror $(ALLSRC)
+	@clang-format --dry-run --Werror $(ALLSRC)
 lint: format-check ## format, floors, headers, sizes, banned, scripts, cppcheck
-	tests/lint/lint-floors
-	tests/lint/lint-headers $(filter %.h,$(SRC))
-	tests/lint/lint-size $(ALLSRC)
-	tests/lint/lint-banned $(SRC)
-	tests/lint/lint-scripts
-	cppcheck --quiet --std=c11 -U__clang__ --error-exitcode=1 --inline-suppr \
+	@tests/lint/lint-floors
+	@tests/lint/lint-headers $(filter %.h,$(SRC))
+	@tests/lint/lint-size $(ALLSRC)
+	@tests/lint/lint-banned $(SRC)
+	@tests/lint/lint-scripts
+	@cppcheck --quiet --std=c11 -U__clang__ --error-exitcode=1 --inline-suppr \
 	  --enable=warning,portability -I. -Iinclude $(filter %.c,$(SRC))
 tidy: $(patsubst %.c,build/tidy/%.ok,$(filter %.c,$(SRC))) ## clang-tidy; slow
 build/tidy/%.ok: %.c .clang-tidy
