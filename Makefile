@@ -15,10 +15,10 @@ B       := build/$(VARIANT)$(if $(findstring clang,$(CC)),-clang)
 VERSION := $(shell cat VERSION)
 
 # civetweb has no pkg-config file in Debian 12.
-PKGS    := libuv json-c hiredis libcurl libpq openssl zlib liblzma libzstd libpcre2-8
+PKGS    := libuv json-c hiredis librabbitmq libcurl libpq openssl zlib liblzma libzstd libpcre2-8
 SYSLIBS := -lcivetweb -lbz2 -ldl -lpthread -lm
 
-DIRS    := base protocol store store/redis store/pg worker worker/llm api cli
+DIRS    := base protocol store store/redis store/amqp store/pg worker worker/llm api cli
 obj      = $(patsubst %.c,$(B)/%.o,$(1))
 LIBSRC  := $(filter-out cli/main.c,$(wildcard $(DIRS:%=%/*.c)))
 LIB     := $(B)/lib$(NAME).a

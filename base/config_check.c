@@ -2,6 +2,7 @@
 /* What must hold between settings and what no range can say. */
 #include "base/config.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -43,6 +44,31 @@ check_url(const char *name, const char *text, const char *schemes,
     return st;
 }
 
+/* One URL, or several of the same kind: "amqp://a;amqp://b". */
+static enum status
+check_broker(const char *text, struct error *err)
+{
+    static const char amqp[] = "amqp pyamqp amqps";
+    static const char both[] =
+        "redis rediss redis+socket socket amqp pyamqp amqps";
+    bool is_amqp = is_one_of(text, strcspn(text, ":"), amqp);
+    enum status st = ST_OK;
+
+    if (!is_amqp)
+        return check_url("broker_url", text, both, err);
+    while (st == ST_OK && *text != '\0') {
+        size_t n = strcspn(text, ";");
+        char *one = strndup(text, n);
+
+        if (one == NULL)
+            return error_set(err, ST_NOMEM, "broker_url: out of memory");
+        st = check_url("broker_url", one, amqp, err);
+        free(one);
+        text += n + (text[n] == ';');
+    }
+    return st;
+}
+
 static enum status
 check_urls(const struct config *c, struct error *err)
 {
@@ -50,7 +76,6 @@ check_urls(const struct config *c, struct error *err)
     const struct {
         const char *name, *text, *schemes;
     } urls[] = {
-        {"broker_url", c->broker_url, redis},
         {"result_backend", c->result_backend, redis},
         {"cache_url", c->cache_url, redis},
         {"openai_base_url", c->openai_base_url, "http https"},
@@ -64,6 +89,7 @@ check_urls(const struct config *c, struct error *err)
 
     if (*c->broker_url == '\0')
         return error_set(err, ST_INVALID, "broker_url: must not be empty");
+    st = check_broker(c->broker_url, err);
     for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]) && st == ST_OK; i++)
         st = check_url(urls[i].name, urls[i].text, urls[i].schemes, err);
     /* libpq also takes "host=... dbname=...". */

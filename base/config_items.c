@@ -37,8 +37,9 @@
 static const struct config_item items[] = {
     /* the services */
     STR_ENV(broker_url, "redis://localhost:6379/0", "CELERY_BROKER_URL",
-            "Where messages are sent and consumed: redis://, rediss:// or "
-            "redis+socket://."),
+            "Where messages are sent and consumed: redis://, rediss://, "
+            "redis+socket://, amqp:// or amqps://; of AMQP brokers also a list "
+            "separated by semicolons, for failover."),
     STR_ENV(result_backend, "", "CELERY_RESULT_BACKEND",
             "Where results are kept for AsyncResult: redis://, rediss:// or "
             "redis+socket://; empty: results are not kept."),

@@ -7,6 +7,9 @@
 #include <string.h>
 #include <strings.h>
 
+static const char scheme_letters[] =
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.";
+
 static int
 hex(char c)
 {
@@ -55,9 +58,7 @@ cut(char *s, char c)
 static char *
 cut_scheme(char *s)
 {
-    static const char letters[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.";
-    size_t n = strspn(s, letters);
+    size_t n = strspn(s, scheme_letters);
 
     if (n == 0 || strncmp(s + n, "://", 3) != 0)
         return NULL;
@@ -257,31 +258,59 @@ port_is_none(const char *authority, size_t len)
                                 (size_t)(authority + len - colon - 1);
 }
 
-const char *
-url_redacted(const char *text, char *out, size_t size)
+/* Where the next URL of a list ("amqp://a;amqp://b") begins; NULL: none. */
+static const char *
+next_url(const char *text)
+{
+    for (const char *p = text; (p = strchr(p, ';')) != NULL; p++)
+        if (strncmp(p + 1 + strspn(p + 1, scheme_letters), "://", 3) == 0)
+            return p + 1;
+    return NULL;
+}
+
+/* Adds one URL, or libpq's words; secrets starred. */
+static void
+add_redacted(struct buf *b, const char *text)
 {
     const char *scheme = strstr(text, "://");
     const char *from = scheme != NULL ? scheme + 3 : text;
     size_t len = scheme != NULL ? strcspn(from, "/?#") : 0;
     const char *at = memrchr(from, '@', len), *colon;
-    char *memory = malloc(strlen(text) * 4 + 1); /* each "key=" grows */
-    struct buf b;
 
-    if (memory == NULL) {
-        snprintf(out, size, "***");
-        return out;
-    }
-    buf_init_fixed(&b, memory, strlen(text) * 4 + 1);
     if (at == NULL && port_is_none(from, len)) /* a raw slash in a password? */
         at = strrchr(from, '@');
     colon = at != NULL ? memchr(from, ':', (size_t)(at - from)) : NULL;
     if (colon != NULL) {
-        buf_add(&b, (struct slice){text, (size_t)(colon - text)});
-        buf_add(&b, (struct slice){":***", 4});
+        buf_add(b, (struct slice){text, (size_t)(colon - text)});
+        buf_add(b, (struct slice){":***", 4});
         text = at;
     }
-    add_parameters(&b, text);
+    add_parameters(b, text);
+}
+
+const char *
+url_redacted(const char *text, char *out, size_t size)
+{
+    size_t n = strlen(text);
+    char *copy = strdup(text), *memory = malloc(n * 4 + 1);
+    const char *url = copy, *next;
+    struct buf b;
+
+    if (copy == NULL || memory == NULL) {
+        snprintf(out, size, "***");
+        goto out;
+    }
+    buf_init_fixed(&b, memory, n * 4 + 1); /* each "key=" grows */
+    while ((next = next_url(url)) != NULL) {
+        copy[next - copy - 1] = '\0';
+        add_redacted(&b, url);
+        buf_add(&b, (struct slice){";", 1});
+        url = next;
+    }
+    add_redacted(&b, url);
     snprintf(out, size, "%.*s", (int)b.len, b.data);
+out:
+    free(copy);
     free(memory);
     return out;
 }

@@ -20,7 +20,8 @@ void url_fini(struct url *u);
 char *url_query(const struct url *u, const char *name);
 
 /* text with the password, and what parameters named password or key hold,
- * replaced by "***": what may be logged.  Also for libpq's "host=x password=y".
+ * replaced by "***": what may be logged.  Also for libpq's "host=x password=y"
+ * and for a list of URLs separated by semicolons.
  * Truncated to fit; always NUL-terminated; returns out. */
 const char *url_redacted(const char *text, char *out, size_t size);
 

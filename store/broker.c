@@ -3,38 +3,34 @@
 #include "store/broker.h"
 
 #include <string.h>
+#include <strings.h>
 
-#include "base/url.h"
+#include "store/amqp/ops.h"
 #include "store/redis/ops.h"
 
 static const struct {
     const char *scheme;
     const struct broker_ops *ops;
 } brokers[] = {
-    {"redis", &redis_broker_ops},
-    {"rediss", &redis_broker_ops},
-    {"redis+socket", &redis_broker_ops},
-    {"socket", &redis_broker_ops},
+    {"redis", &redis_broker_ops},        {"rediss", &redis_broker_ops},
+    {"redis+socket", &redis_broker_ops}, {"socket", &redis_broker_ops},
+    {"amqp", &amqp_broker_ops},          {"pyamqp", &amqp_broker_ops},
+    {"amqps", &amqp_broker_ops},
 };
 
+/* Of a list of URLs the first names the kind of all. */
 enum status
 broker_open(struct broker **out, uv_loop_t *loop, const struct broker_opts *o,
             const struct broker_events *ev, void *arg, struct error *err)
 {
-    struct url url;
-    enum status st = url_parse(o->url, &url, err);
+    const char *end = strstr(o->url, "://");
+    size_t n = end == NULL ? 0 : (size_t)(end - o->url);
 
-    if (st != ST_OK)
-        return st;
-    st = ST_INVALID;
     for (size_t i = 0; i < sizeof brokers / sizeof *brokers; i++)
-        if (strcmp(url.scheme, brokers[i].scheme) == 0) {
-            st = brokers[i].ops->open(out, loop, o, ev, arg, err);
-            goto out;
-        }
-    st = error_set(err, st, "no broker for the scheme %.40s of broker_url",
-                   url.scheme);
-out:
-    url_fini(&url);
-    return st;
+        if (strlen(brokers[i].scheme) == n &&
+            strncasecmp(o->url, brokers[i].scheme, n) == 0)
+            return brokers[i].ops->open(out, loop, o, ev, arg, err);
+    return error_set(err, ST_INVALID,
+                     "no broker for the scheme \"%.*s\" of broker_url",
+                     (int)(n < 40 ? n : 40), o->url);
 }

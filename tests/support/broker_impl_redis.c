@@ -88,4 +88,5 @@ const struct broker_impl broker_impl_redis = {
     .freeze = freeze,
     .inject = inject,
     .tags_void = false,
+    .restarts = 10,
 };

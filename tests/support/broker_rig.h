@@ -19,6 +19,7 @@ struct broker_impl {
     /* Puts bytes that are no message on a queue. */
     void (*inject)(void *server, const char *queue, const char *bytes);
     bool tags_void; /* by a lost connection */
+    int restarts;   /* how often a test may do that: it may be slow */
 };
 
 enum { RIG_MAX = 30000 };

@@ -615,6 +615,8 @@ class Rabbit(Process):
             "RABBITMQ_PID_FILE": self.dir / "pid",
             "RABBITMQ_DIST_PORT": free_port(),
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+            # The script becomes Erlang instead of waiting for it: signals hit.
+            "RUNNING_UNDER_SYSTEMD": "true",
             "ERL_EPMD_PORT": self.epmd.port,
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2",
         }

@@ -220,6 +220,7 @@ Test(config, what_does_not_fit_together_is_refused)
     } rows[] = {
         {"broker_url", "", "broker_url: must not be empty"},
         {"broker_url", "kafka://h", "broker_url: scheme \"kafka\" is not one"},
+        {"broker_url", "amqp://h;redis://h", "broker_url: scheme \"redis\" is"},
         {"broker_url", "localhost", "broker_url: URL: no scheme://"},
         {"result_backend", "mongodb://h", "result_backend: scheme"},
         {"database_url", "mysql://h/d", "database_url: scheme \"mysql\""},
@@ -256,6 +257,8 @@ Test(config, what_fits_together_is_accepted)
     static const char *const rows[][2] = {
         {"broker_url", "rediss://:p@h:1/2"},
         {"broker_url", "redis+socket:///run/redis.sock?virtual_host=3"},
+        {"broker_url", "amqp://u:p@h:5672//"},
+        {"broker_url", "amqp://a:1;pyamqp://b/v;amqps://c"},
         {"result_backend", "socket:///run/redis.sock"},
         {"database_url", "postgresql://u:p@h/d"},
         {"database_url", "host=/run/pg dbname=x"},

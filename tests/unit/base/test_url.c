@@ -133,6 +133,8 @@ Test(url, redacted_text_shows_no_password)
         {"PASSWORD=secret", "PASSWORD=***"},
         {"", ""},
         {"no url", "no url"},
+        {"amqp://u:a@h//;amqps://u:b@i", "amqp://u:***@h//;amqps://u:***@i"},
+        {"redis://:a;b@h", "redis://:***@h"},
     };
     char out[200];
 

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Exchanges, queues and bindings exactly as Celery declares them, or RabbitMQ
+ * refuses whoever comes second (celery-wire.md 4.2). */
+#include <string.h>
+
+#include "store/amqp/broker.h"
+#include "store/amqp/table.h"
+
+enum {
+    PIDBOX_EXPIRES_MS = 10000, /* control_queue_expires */
+    PIDBOX_TTL_MS = 300000     /* control_queue_ttl */
+};
+
+static bool
+ends_with(const char *s, const char *end)
+{
+    size_t n = strlen(s), m = strlen(end);
+
+    return n >= m && memcmp(s + n - m, end, m) == 0;
+}
+
+static bool
+is_pidbox(const char *name)
+{
+    return ends_with(name, ".pidbox");
+}
+
+amqp_exchange_declare_t
+amq_exchange_fields(const char *name)
+{
+    amqp_exchange_declare_t e = {
+        .exchange = amq_bytes(name), .type = amq_bytes("fanout"), .durable = 1};
+
+    if (is_pidbox(name))
+        e.durable = 0;
+    if (is_pidbox(name) && strncmp(name, "reply.", 6) == 0)
+        e.type = amq_bytes("direct");
+    else if (strcmp(name, "celeryev") == 0)
+        e.type = amq_bytes("topic");
+    return e;
+}
+
+bool
+amq_declare_exchange(struct amq_job *j, uint16_t channel, const char *name)
+{
+    amqp_exchange_declare_t e = amq_exchange_fields(name);
+
+    if (!is_pidbox(name) && strcmp(name, "celeryev") != 0)
+        return false;
+    amq_job_add(j, channel, AMQP_EXCHANGE_DECLARE_METHOD, &e);
+    return true;
+}
+
+void
+amq_declare_passive(struct amq_job *j, uint16_t channel, const char *exchange,
+                    const char *queue)
+{
+    amqp_exchange_declare_t e = {.exchange = amq_bytes(exchange),
+                                 .type = amq_bytes("direct"),
+                                 .passive = 1};
+    amqp_queue_declare_t q = {.queue = amq_bytes(queue), .passive = 1};
+
+    if (exchange != NULL)
+        amq_job_add(j, channel, AMQP_EXCHANGE_DECLARE_METHOD, &e);
+    if (queue != NULL)
+        amq_job_add(j, channel, AMQP_QUEUE_DECLARE_METHOD, &q);
+}
+
+void
+amq_declare_queue(struct amq_job *j, uint16_t channel, const char *name)
+{
+    amqp_exchange_declare_t e = {
+        .exchange = amq_bytes(name), .type = amq_bytes("direct"), .durable = 1};
+    amqp_queue_declare_t q = {.queue = amq_bytes(name), .durable = 1};
+    amqp_queue_bind_t bind = {.queue = amq_bytes(name),
+                              .exchange = amq_bytes(name),
+                              .routing_key = amq_bytes(name)};
+
+    amq_job_add(j, channel, AMQP_EXCHANGE_DECLARE_METHOD, &e);
+    amq_job_add(j, channel, AMQP_QUEUE_DECLARE_METHOD, &q);
+    amq_job_add(j, channel, AMQP_QUEUE_BIND_METHOD, &bind);
+}
+
+static amqp_table_entry_t
+argument(const char *name, int32_t value)
+{
+    amqp_table_entry_t e = {.key = amq_bytes(name)};
+
+    e.value.kind = AMQP_FIELD_KIND_I32;
+    e.value.value.i32 = value;
+    return e;
+}
+
+void
+amq_declare_subscription(struct amq_job *j, uint16_t channel,
+                         const struct subscription *s)
+{
+    amqp_table_entry_t arguments[] = {argument("x-expires", PIDBOX_EXPIRES_MS),
+                                      argument("x-message-ttl", PIDBOX_TTL_MS)};
+    amqp_exchange_declare_t e = amq_exchange_fields(s->exchange);
+    amqp_queue_declare_t q = {.queue = amq_bytes(s->queue),
+                              .auto_delete = 1,
+                              .arguments = {2, arguments}};
+    amqp_queue_bind_t bind = {.queue = amq_bytes(s->queue),
+                              .exchange = amq_bytes(s->exchange)};
+
+    amq_job_add(j, channel, AMQP_EXCHANGE_DECLARE_METHOD, &e);
+    amq_job_add(j, channel, AMQP_QUEUE_DECLARE_METHOD, &q);
+    amq_job_add(j, channel, AMQP_QUEUE_BIND_METHOD, &bind);
+}

@@ -1,0 +1,25 @@
+#ifndef TESTS_SUPPORT_RABBIT_SERVER_H
+#define TESTS_SUPPORT_RABBIT_SERVER_H
+
+/* One RabbitMQ for a whole test program, because it takes seconds to start.
+ * The program starts it before its tests and they find it by the environment;
+ * they run one after the other.  Each function aborts when it fails. */
+
+void rabbit_server_begin(void); /* in the program's main */
+void rabbit_server_end(void);
+
+int rabbit_server_port(void);
+
+/* kill, start, restart, freeze, thaw, or "ctl" and words for rabbitmqctl, which
+ * takes a second.  The answer; malloc'd. */
+char *rabbit_server_ask(const char *command);
+void rabbit_server_tell(const char *command); /* which must succeed */
+
+/* A fresh virtual host?  That takes too long: the queues of the last test and
+ * what is in them are removed instead. */
+void rabbit_server_clean(void);
+
+/* Puts bytes on a queue, which is declared as Celery does; no properties. */
+void rabbit_server_inject(const char *queue, const char *bytes);
+
+#endif
