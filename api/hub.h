@@ -2,6 +2,7 @@
 #define API_HUB_H
 
 #include "base/config.h"
+#include "protocol/message.h"
 #include "store/pg/records.h"
 
 /* One thread with an event loop that owns all connections: records, broker,
@@ -27,11 +28,11 @@ struct hub_rows {
     struct records_row rows[];
 };
 
-/* ST_OK: task and message are committed.  The message goes to the broker at
- * once if it is due.  *message (malloc'd) is consumed and set to NULL.  row, if
- * not NULL, gets the task's row; NULL if it could not be read any more. */
+/* ST_OK: task and message are committed; made says as what.  The message goes
+ * to the broker at once if it is due.  *m, of which n->message is the envelope,
+ * is consumed and set to NULL. */
 enum status hub_submit(struct hub *h, const struct records_new *n,
-                       char **message, struct hub_rows **row);
+                       struct message **m, struct records_made *made);
 
 /* A row that is not final is first compared with the result backend: a Python
  * worker may have run the task.  ST_NOTFOUND: no such task. */

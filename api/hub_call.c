@@ -53,7 +53,7 @@ call_drop(struct call *c)
     pthread_mutex_destroy(&c->lock);
     pthread_cond_destroy(&c->changed);
     free(c->rows);
-    free(c->message);
+    message_free(c->message);
     free(c->outcome.block);
     free(c);
 }

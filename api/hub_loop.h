@@ -60,7 +60,6 @@ struct call {
     enum status st;
     bool abandoned; /* the thread waits no longer */
     int holders;
-    bool committed;        /* of a submission: whatever came after */
     struct hub_rows *rows; /* the best answer so far; owned */
 
     /* arguments: the thread's until CALL_STARTED */
@@ -69,10 +68,9 @@ struct call {
     const struct records_change *change;
     struct slice id_arg;
     /* the call's own */
-    char *message; /* owned */
-    size_t message_len;
-    int64_t due_us;
-    bool want_row;
+    struct message *message; /* owned */
+    bool due;                /* the message, now */
+    struct records_made made;
     char id[160]; /* a copy that outlives the arguments */
     bool terminate;
     struct result_watch *watch; /* the loop's */

@@ -57,34 +57,18 @@ keep_rows(struct call *c, enum status st, const struct records_row *rows,
 
 /* ---- submit ---- */
 
-/* The task is committed, whatever became of reading it back. */
 static void
-read_back(void *arg, enum status st, const struct records_row *rows, size_t n,
-          int64_t total)
-{
-    struct call *c = arg;
-
-    if (st == ST_OK && n == 1)
-        st = keep_rows(c, st, rows, n, total);
-    call_finish(c, ST_OK);
-}
-
-static void
-submitted(void *arg, enum status st, int64_t outbox_id)
+submitted(void *arg, enum status st, const struct records_made *made)
 {
     struct call *c = arg;
     struct hub *h = c->hub;
 
-    if (st == ST_OK && c->due_us == 0 && h->relay != NULL)
-        relay_push(h->relay, outbox_id,
-                   (struct slice){c->message, c->message_len});
-    pthread_mutex_lock(&c->lock);
-    c->committed = st == ST_OK;
-    pthread_mutex_unlock(&c->lock);
-    if (st == ST_OK && c->want_row)
-        records_get(h->records, call_id(c), read_back, c);
-    else
-        call_finish(c, st);
+    if (st == ST_OK) {
+        c->made = *made;
+        if (c->due && h->relay != NULL)
+            relay_push(h->relay, made->outbox_id, c->message);
+    }
+    call_finish(c, st);
 }
 
 static void
@@ -94,33 +78,24 @@ run_submit(struct hub *h, struct call *c)
 }
 
 enum status
-hub_submit(struct hub *h, const struct records_new *n, char **message,
-           struct hub_rows **row)
+hub_submit(struct hub *h, const struct records_new *n, struct message **m,
+           struct records_made *made)
 {
     struct call *c = call_new(h, run_submit);
-    char *owned = *message;
     enum status st;
 
-    *message = NULL;
     if (c == NULL) {
-        free(owned);
+        message_free(*m);
+        *m = NULL;
         return ST_NOMEM;
     }
-    copy_id(c, n->id);
+    c->message = *m;
+    *m = NULL;
     c->submit = n;
-    c->message = owned;
-    c->message_len = n->message.len;
-    c->due_us = n->due_us;
-    c->want_row = row != NULL;
+    c->due = n->due_us == 0;
     st = call_make(c, database_deadline(h), NULL, NULL);
-    pthread_mutex_lock(&c->lock);
-    if (c->committed)
-        st = ST_OK;
-    if (row != NULL) {
-        *row = c->rows;
-        c->rows = NULL;
-    }
-    pthread_mutex_unlock(&c->lock);
+    if (st == ST_OK)
+        *made = c->made;
     call_drop(c);
     return st;
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "api/rows.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "protocol/envelope.h"
@@ -64,12 +65,11 @@ submission_queue(const struct api *api, struct slice task)
 
 enum status
 submission_encode(const struct submission *s, struct slice queue,
-                  struct slice id, char **message, size_t *len,
-                  struct error *err)
+                  struct slice id, struct message **out)
 {
     struct task_new t = TASK_NEW_INIT;
     struct message *m = NULL;
-    struct buf out;
+    struct buf envelope;
     enum status st;
 
     pthread_once(&producer_once, make_producer);
@@ -86,13 +86,17 @@ submission_encode(const struct submission *s, struct slice queue,
     t.priority = s->priority;
     t.exchange = text("");
     t.routing_key = queue;
-    st = task_encode(&t, &m, err);
+    st = task_encode(&t, &m, NULL);
     if (st != ST_OK)
         return st;
-    buf_init(&out, MESSAGE_MAX);
-    envelope_encode(m, &out);
-    message_free(m);
-    return buf_take(&out, message, len);
+    buf_init(&envelope, MESSAGE_MAX);
+    envelope_encode(m, &envelope);
+    st = buf_take(&envelope, &m->envelope, &m->envelope_len);
+    if (st == ST_OK)
+        *out = m;
+    else
+        message_free(m);
+    return st;
 }
 
 static void
@@ -116,13 +120,38 @@ json_column(struct json_object *v, const char *dflt, struct buf *b)
     return (struct slice){b->data, b->len};
 }
 
+/* A row as it has just been made. */
+static void
+add_row(struct buf *body, const struct records_new *n,
+        const struct records_made *made)
+{
+    struct records_row row = {.seq = made->seq,
+                              .id = n->id,
+                              .name = n->name,
+                              .description = n->description,
+                              .task = n->task,
+                              .args = n->args,
+                              .kwargs = n->kwargs,
+                              .queue = n->queue,
+                              .model = n->model,
+                              .status = text("PENDING"),
+                              .prompt_tokens = -1,
+                              .completion_tokens = -1,
+                              .total_tokens = -1,
+                              .created_us = made->created_us,
+                              .updated_us = made->created_us};
+
+    rows_add(body, &row);
+}
+
 enum status
 submission_commit(struct api *api, const struct submission *s,
-                  char id[ID_LEN + 1], struct hub_rows **row)
+                  char id[ID_LEN + 1], struct buf *body)
 {
     struct records_new n = {.due_us = 0};
+    struct records_made made;
+    struct message *m = NULL;
     struct buf args, kwargs;
-    char *message = NULL;
     enum status st;
 
     buf_init(&args, MESSAGE_MAX);
@@ -135,13 +164,13 @@ submission_commit(struct api *api, const struct submission *s,
     n.kwargs = json_column(s->kwargs, "{}", &kwargs);
     st = args.failed || kwargs.failed ? ST_NOMEM : ST_OK;
     if (st == ST_OK)
-        st =
-            submission_encode(s, n.queue, n.id, &message, &n.message.len, NULL);
+        st = submission_encode(s, n.queue, n.id, &m);
     if (st == ST_OK) {
-        n.message.ptr = message;
-        st = hub_submit(api->hub, &n, &message, row);
+        n.message = (struct slice){m->envelope, m->envelope_len};
+        st = hub_submit(api->hub, &n, &m, &made);
     }
-    free(message);
+    if (st == ST_OK && body != NULL)
+        add_row(body, &n, &made);
     buf_fini(&args);
     buf_fini(&kwargs);
     return st;

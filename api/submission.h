@@ -23,15 +23,14 @@ struct submission {
 /* The queue of a task that names none. */
 struct slice submission_queue(const struct api *api, struct slice task);
 
-/* The message of task id; malloc'd, *len bytes. */
+/* The message of task id, with its envelope. */
 enum status submission_encode(const struct submission *s, struct slice queue,
-                              struct slice id, char **message, size_t *len,
-                              struct error *err);
+                              struct slice id, struct message **out);
 
-/* Commits a new task with its message; id gets its Celery id; row as for
- * hub_submit(). */
+/* Commits a new task with its message; id gets its Celery id, and
+ * body, unless NULL, the row's JSON. */
 enum status submission_commit(struct api *api, const struct submission *s,
-                              char id[ID_LEN + 1], struct hub_rows **row);
+                              char id[ID_LEN + 1], struct buf *body);
 
 /* Answers a failed call to the hub. */
 void submission_refused(struct response *rs, enum status st);

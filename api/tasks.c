@@ -183,26 +183,11 @@ read_words(struct exchange *x, struct problems *p, bool create,
 
 /* ---- create ---- */
 
-/* The row as it must be, for when it could not be read back. */
-static void
-answer_made(struct exchange *x, const struct submission *s, const char *id)
-{
-    struct records_row row = {.id = {id, strlen(id)},
-                              .name = s->name,
-                              .description = s->description,
-                              .task = s->task,
-                              .status = {"PENDING", 7},
-                              .total_tokens = -1};
-
-    answer_row(x, 201, &row);
-}
-
 void
 tasks_create(struct exchange *x)
 {
     struct submission s = SUBMISSION_INIT;
     struct problems p = {NULL, 0};
-    struct hub_rows *made = NULL;
     char id[ID_LEN + 1], location[80];
     enum status st;
 
@@ -211,18 +196,14 @@ tasks_create(struct exchange *x)
     read_options(x, &p, &s);
     if (problems_answer(&p, &x->rs))
         return;
-    st = submission_commit(x->api, &s, id, &made);
+    st = submission_commit(x->api, &s, id, &x->rs.body);
     if (st != ST_OK) {
         submission_refused(&x->rs, st);
-    } else {
-        if (made != NULL)
-            answer_row(x, 201, &made->rows[0]);
-        else
-            answer_made(x, &s, id);
-        snprintf(location, sizeof(location), "/api/v1/tasks/%s", id);
-        response_header(&x->rs, "Location", location);
+        return;
     }
-    free(made);
+    x->rs.status = 201;
+    snprintf(location, sizeof(location), "/api/v1/tasks/%s", id);
+    response_header(&x->rs, "Location", location);
 }
 
 /* ---- list and read ---- */
@@ -371,7 +352,7 @@ change_call(struct exchange *x, struct submission *s,
                                .queue = s->queue};
     struct json_object *old_args = NULL, *old_kwargs = NULL;
     struct buf args, kwargs;
-    char *message = NULL;
+    struct message *m = NULL;
     enum status st;
 
     buf_init(&args, 32 << 20);
@@ -380,14 +361,14 @@ change_call(struct exchange *x, struct submission *s,
     c.kwargs = changed_json(s->kwargs, &kwargs);
     st = complete(s, row, &old_args, &old_kwargs);
     if (st == ST_OK)
-        st = submission_encode(s, s->queue, row->id, &message, &c.message.len,
-                               NULL);
-    c.message.ptr = message;
-    if (st == ST_OK)
+        st = submission_encode(s, s->queue, row->id, &m);
+    if (st == ST_OK) {
+        c.message = (struct slice){m->envelope, m->envelope_len};
         st = hub_update(x->api->hub, row->id, &c, out);
+    }
     answer_rows(x, st, *out);
     *out = NULL;
-    free(message);
+    message_free(m);
     buf_fini(&args);
     buf_fini(&kwargs);
     json_object_put(old_args);

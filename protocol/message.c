@@ -47,5 +47,6 @@ message_free(struct message *m)
     free(m->exchange);
     free(m->routing_key);
     free(m->delivery_tag);
+    free(m->envelope);
     free(m);
 }

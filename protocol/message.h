@@ -24,6 +24,11 @@ struct message {
     int priority;                 /* -1: absent */
     int delivery_mode;            /* 0: absent */
     bool redelivered;
+
+    /* Its envelope, where the one who wrote it sends it too; owned; NULL: to be
+     * encoded.  Not to be kept when a member is changed. */
+    char *envelope;
+    size_t envelope_len;
 };
 
 struct message *message_new(void); /* NULL without memory */

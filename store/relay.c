@@ -49,44 +49,49 @@ key_of(struct row *row)
     return s;
 }
 
-static enum status
-publish_row(struct relay *y, struct row *row, struct slice envelope,
-            struct error *err)
+static void
+tell_failure(int64_t outbox_id, const struct error *err)
 {
-    struct message *m = NULL;
-    enum status st = envelope_decode(envelope, &m, err);
-
-    if (st == ST_OK)
-        st = y->broker->ops->publish(y->broker, m, row, err);
-    message_free(m);
-    return st;
+    if (!status_is_transient(err->code))
+        log_error("an outbox row cannot be published", "outbox=%lld reason=%s",
+                  (long long)outbox_id, err->text);
 }
 
-/* False: not taken; the sweep finds it later. */
-static bool
-send_row(struct relay *y, int64_t outbox_id, struct slice envelope)
+/* What is not taken is found by the sweep later. */
+static void
+send_row(struct relay *y, int64_t outbox_id, const struct message *m)
 {
     struct row *row = calloc(1, sizeof(*row));
-    struct error err = {.text = "out of memory"};
-    enum status st;
+    struct error err = {ST_NOMEM, "out of memory"};
+    enum status st = ST_NOMEM;
 
-    if (!row)
-        return false;
-    row->self = row;
-    row->outbox_id = outbox_id;
-    list_init(&row->link);
-    st = map_put(&y->cookies, key_of(row), row);
+    if (row) {
+        row->self = row;
+        row->outbox_id = outbox_id;
+        list_init(&row->link);
+        st = map_put(&y->cookies, key_of(row), row);
+    }
     if (st == ST_OK) {
-        st = publish_row(y, row, envelope, &err);
+        st = y->broker->ops->publish(y->broker, m, row, &err);
         if (st == ST_OK)
-            return true;
+            return;
         map_del(&y->cookies, key_of(row));
     }
     free(row);
-    if (!status_is_transient(st))
-        log_error("an outbox row cannot be published", "outbox=%lld reason=%s",
-                  (long long)outbox_id, err.text);
-    return false;
+    tell_failure(outbox_id, &err);
+}
+
+static void
+send_text(struct relay *y, int64_t outbox_id, struct slice envelope)
+{
+    struct message *m = NULL;
+    struct error err;
+
+    if (envelope_decode(envelope, &m, &err) == ST_OK)
+        send_row(y, outbox_id, m);
+    else
+        tell_failure(outbox_id, &err);
+    message_free(m);
 }
 
 static void
@@ -143,7 +148,7 @@ taken(void *arg, enum status st, const struct outbox_row *rows, size_t n)
         return;
     }
     for (size_t i = 0; st == ST_OK && i < n; i++)
-        send_row(y, rows[i].outbox_id, rows[i].message);
+        send_text(y, rows[i].outbox_id, rows[i].message);
     if (st == ST_OK && n == SWEEP_ROWS)
         uv_timer_start(&y->timer, sweep, 0, SWEEP_MS); /* there is more */
 }
@@ -191,10 +196,10 @@ relay_close(struct relay *y, void (*closed)(void *arg), void *arg)
 }
 
 void
-relay_push(struct relay *y, int64_t outbox_id, struct slice message)
+relay_push(struct relay *y, int64_t outbox_id, const struct message *m)
 {
     if (outbox_id && y->up && y->cookies.count < IN_FLIGHT_MAX)
-        send_row(y, outbox_id, message);
+        send_row(y, outbox_id, m);
 }
 
 bool

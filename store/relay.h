@@ -21,9 +21,9 @@ enum status relay_open(struct relay **out, uv_loop_t *loop, struct records *r,
  * was not confirmed is published by another relay, or the next one. */
 void relay_close(struct relay *y, void (*closed)(void *arg), void *arg);
 
-/* message: the envelope of a row that is committed, due and untaken.  Copied.
- * Over the bound nothing happens: the sweep finds the row. */
-void relay_push(struct relay *y, int64_t outbox_id, struct slice message);
+/* m: the message of a row that is committed, due and untaken; borrowed.  Over
+ * the bound nothing happens: the sweep finds the row. */
+void relay_push(struct relay *y, int64_t outbox_id, const struct message *m);
 
 /* To be called from broker_events.published: true if the cookie was the
  * relay's, and it is dealt with. */

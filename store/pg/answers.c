@@ -73,15 +73,18 @@ tell_rest(struct batch *b, enum status st)
             op_fail(b->ops[i], st);
 }
 
-/* task_id, outbox_id */
+/* id, seq, created_at, outbox_id */
 static void
 give_submitted(struct batch *b, const PGresult *res)
 {
     for (int i = 0; i < PQntuples(res); i++) {
         struct op *op = batch_find(b, text(res, i, 0));
+        struct records_made made = {.seq = number(res, i, 1, 0),
+                                    .created_us = number(res, i, 2, 0),
+                                    .outbox_id = number(res, i, 3, 0)};
 
         if (tell(op))
-            op->fn.submitted(op->arg, ST_OK, number(res, i, 1, 0));
+            op->fn.submitted(op->arg, ST_OK, &made);
     }
     tell_rest(b, ST_INVALID);
 }

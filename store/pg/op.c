@@ -156,7 +156,7 @@ op_fail(struct op *op, enum status st)
     switch (op->kind) {
     case PG_SUBMIT:
     case PG_SUBMIT_AGAIN:
-        op->fn.submitted(op->arg, st, 0);
+        op->fn.submitted(op->arg, st, NULL);
         break;
     case PG_GET:
     case PG_LIST_NEWEST:

@@ -54,11 +54,16 @@ struct records_new {
     struct slice message; /* as protocol/envelope.h writes it */
     int64_t due_us;       /* publish not before; 0: now */
 };
+struct records_made {
+    int64_t seq; /* the integer id */
+    int64_t created_us;
+    int64_t outbox_id; /* for outbox_done(); 0: a relay has done it already */
+};
 /* Inserts the task (PENDING) and its outbox row in one transaction.  fn with
- * ST_OK: both are committed; outbox_id is what outbox_done() takes once the
- * message is published (0: a relay has done it already).  ST_DENIED: there is a
+ * ST_OK: both are committed; otherwise made is NULL.  ST_DENIED: there is a
  * task with that id. */
-typedef void records_submit_fn(void *arg, enum status st, int64_t outbox_id);
+typedef void records_submit_fn(void *arg, enum status st,
+                               const struct records_made *made);
 void records_submit(struct records *r, const struct records_new *n,
                     records_submit_fn *fn, void *arg);
 

@@ -25,114 +25,17 @@
     "timestamptz 'epoch' + " us " * " \
     "interval '1 microsecond' ELSE now() END"
 
-/* struct records_row, in rows.c's order.  big(col): how a large column comes.
- */
-#define ROW(big)                                                                       \
-    " t.seq, t.id, t.name, t.description, t.task, " big("args") ", " big(              \
-        "kwa"                                                                          \
-        "rg"                                                                           \
-        "s") ", t.queue, t.status, " big("result") ", t.error, " big("traceba"         \
-                                                                     "ck") ","         \
-                                                                           " "         \
-                                                                           "t"         \
-                                                                           "."         \
-                                                                           "w"         \
-                                                                           "o"         \
-                                                                           "r"         \
-                                                                           "k"         \
-                                                                           "e"         \
-                                                                           "r"         \
-                                                                           ","         \
-                                                                           " "         \
-                                                                           "t"         \
-                                                                           "."         \
-                                                                           "m"         \
-                                                                           "o"         \
-                                                                           "d"         \
-                                                                           "e"         \
-                                                                           "l"         \
-                                                                           ","         \
-                                                                           " "         \
-                                                                           "t"         \
-                                                                           "."         \
-                                                                           "r"         \
-                                                                           "e"         \
-                                                                           "t"         \
-                                                                           "r"         \
-                                                                           "i"         \
-                                                                           "e"         \
-                                                                           "s"         \
-                                                                           ","         \
-                                                                           " "         \
-                                                                           "t"         \
-                                                                           "."         \
-                                                                           "a"         \
-                                                                           "t"         \
-                                                                           "t"         \
-                                                                           "e"         \
-                                                                           "m"         \
-                                                                           "p"         \
-                                                                           "t"         \
-                                                                           ","         \
-                                                                           " "         \
-                                                                           "t"         \
-                                                                           "."         \
-                                                                           "p"         \
-                                                                           "r"         \
-                                                                           "o"         \
-                                                                           "m"         \
-                                                                           "p"         \
-                                                                           "t"         \
-                                                                           "_"         \
-                                                                           "t"         \
-                                                                           "o"         \
-                                                                           "k"         \
-                                                                           "e"         \
-                                                                           "n"         \
-                                                                           "s"         \
-                                                                           ","         \
-                                                                           " "         \
-                                                                           "t"         \
-                                                                           "."         \
-                                                                           "c"         \
-                                                                           "o"         \
-                                                                           "m"         \
-                                                                           "p"         \
-                                                                           "l"         \
-                                                                           "e"         \
-                                                                           "t"         \
-                                                                           "i"         \
-                                                                           "o"         \
-                                                                           "n"         \
-                                                                           "_"         \
-                                                                           "t"         \
-                                                                           "o"         \
-                                                                           "k"         \
-                                                                           "e"         \
-                                                                           "n"         \
-                                                                           "s"         \
-                                                                           ","         \
-                                                                           " "         \
-                                                                           "t"         \
-                                                                           "."         \
-                                                                           "t"         \
-                                                                           "o"         \
-                                                                           "t"         \
-                                                                           "a"         \
-                                                                           "l"         \
-                                                                           "_"         \
-                                                                           "t"         \
-                                                                           "o"         \
-                                                                           "k"         \
-                                                                           "e"         \
-                                                                           "n"         \
-                                                                           "s"         \
-                                                                           ","         \
-                                                                           " " US(     \
-                                                                               "t."    \
-                                                                               "creat" \
-                                                                               "ed_"   \
-                                                                               "at") ", " US("t.updated_at") ", " US("t.started_at") ", " US("t.finished_at") " "
+/* struct records_row, as answers.c reads it.  big(col): how a large column
+ * comes.  (Left alone: strings between macros are cut to pieces.) */
+/* clang-format off */
+#define ROW(big)                                                           \
+    " t.seq, t.id, t.name, t.description, t.task, "                        \
+    big("args") ", " big("kwargs") ", t.queue, t.status, "                 \
+    big("result") ", t.error, " big("traceback") ", t.worker, t.model, "   \
+    "t.retries, t.attempt, t.prompt_tokens, t.completion_tokens, "         \
+    "t.total_tokens, " US("t.created_at") ", " US("t.updated_at") ", "     \
+    US("t.started_at") ", " US("t.finished_at") " "
+/* clang-format on */
 #define WHOLE(col) "t." col
 /* The stored size first: it is known without unpacking the value. */
 #define CAPPED(col)                                     \
@@ -159,34 +62,41 @@
 
 /* ---- the api ---- */
 
+/* Both rows get their numbers first, so that they can be told without joining
+ * the two inserts. */
 #define SUBMITTED                                                           \
-    "WITH n AS MATERIALIZED (SELECT * FROM unnest($1::text[], $2::text[], " \
-    "$3::text[], $4::text[], $5::json[], $6::json[], $7::text[], "          \
-    "$8::text[], $9::text[], $10::bigint[]) AS n(id, name, description, "   \
-    "task, args, kwargs, queue, model, message, due)), "
-#define SUBMIT_TASKS                                                   \
-    "INSERT INTO tasks (id, name, description, task, args, kwargs, "   \
-    "queue, model) SELECT id, name, description, task, args, kwargs, " \
-    "queue, model FROM n "
-#define SUBMIT_OUTBOX                                       \
-    "INSERT INTO outbox (task_id, queue, message, due_at) " \
-    "SELECT n.id, n.queue, n.message, " DUE("n.due") " FROM n "
+    "WITH n AS MATERIALIZED (SELECT *, nextval('tasks_seq_seq') AS seq, "   \
+    "nextval('outbox_outbox_id_seq') AS outbox_id FROM unnest($1::text[], " \
+    "$2::text[], $3::text[], $4::text[], $5::json[], $6::json[], "          \
+    "$7::text[], $8::text[], $9::text[], $10::bigint[]) AS n(id, name, "    \
+    "description, task, args, kwargs, queue, model, message, due)), "
+#define SUBMIT_TASKS                                                 \
+    "INSERT INTO tasks (seq, id, name, description, task, args, "    \
+    "kwargs, queue, model) OVERRIDING SYSTEM VALUE SELECT seq, id, " \
+    "name, description, task, args, kwargs, queue, model FROM n "
+#define SUBMIT_OUTBOX                                                  \
+    "INSERT INTO outbox (outbox_id, task_id, queue, message, due_at) " \
+    "OVERRIDING SYSTEM VALUE SELECT n.outbox_id, n.id, n.queue, "      \
+    "n.message, " DUE("n.due") " FROM n "
+#define NEW_ROWS "SELECT id, seq, (SELECT " US("now()") "), outbox_id FROM n "
 
 /* A second task of the same id fails the batch; halving finds it. */
-#define SUBMIT                                                       \
-    SUBMITTED "t AS (" SUBMIT_TASKS ") " SUBMIT_OUTBOX " RETURNING " \
-              "task_id, outbox_id"
+#define SUBMIT \
+    SUBMITTED "t AS (" SUBMIT_TASKS "), o AS (" SUBMIT_OUTBOX ") " NEW_ROWS
 
 /* Of a row that is there already the outbox row is looked for; NULL: it was
  * published. */
-#define SUBMIT_AGAIN                                                         \
-    SUBMITTED "t AS (" SUBMIT_TASKS "ON CONFLICT (id) DO NOTHING "           \
-              "RETURNING id), o AS (" SUBMIT_OUTBOX "WHERE n.id IN (SELECT " \
-              "id FROM t) RETURNING task_id, outbox_id) "                    \
-              "SELECT task_id, outbox_id FROM o UNION ALL "                  \
-              "SELECT n.id, (SELECT max(b.outbox_id) FROM outbox b WHERE "   \
-              "b.task_id = n.id) FROM n "                                    \
-              "WHERE n.id NOT IN (SELECT id FROM t)"
+#define SUBMIT_AGAIN                                                     \
+    SUBMITTED                                                            \
+    "t AS (" SUBMIT_TASKS "ON CONFLICT (id) DO NOTHING "                 \
+    "RETURNING id), o AS (" SUBMIT_OUTBOX "WHERE n.id IN (SELECT "       \
+    "id FROM t)) " NEW_ROWS "WHERE id IN (SELECT id FROM t) "            \
+    "UNION ALL SELECT n.id, x.seq, " US(                                 \
+        "x.created_at") ", "                                             \
+                        "(SELECT max(b.outbox_id) FROM outbox b WHERE "  \
+                        "b.task_id = "                                   \
+                        "n.id) FROM n LEFT JOIN tasks x ON x.id = n.id " \
+                        "WHERE n.id NOT IN (SELECT id FROM t)"
 
 #define GET                                                                  \
     "SELECT " ROW(                                                           \

@@ -26,6 +26,10 @@ encode(const struct message *m, char *exchange, struct buf *out)
     struct message full = *m;
     char tag[ID_LEN + 1];
 
+    if (m->envelope != NULL) {
+        buf_add(out, (struct slice){m->envelope, m->envelope_len});
+        return out->failed ? ST_TOOBIG : ST_OK;
+    }
     if (full.delivery_tag == NULL) {
         id_new(tag);
         full.delivery_tag = tag;

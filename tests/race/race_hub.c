@@ -48,14 +48,14 @@ submit(void)
                             .args = text("[]"),
                             .kwargs = text("{}"),
                             .queue = text("q")};
-    struct hub_rows *row = NULL;
-    char *message = strdup("{}");
+    struct message *m = message_new();
+    struct records_made made;
     enum status st;
 
-    n.message = text(message);
-    st = hub_submit(hub, &n, &message, &row);
+    n.message = text("{}");
+    st = hub_submit(hub, &n, &m, &made);
     expect(st == ST_TIMEOUT || st == ST_BUSY, "submit", st);
-    expect(message == NULL && row == NULL, "submit: ownership", st);
+    expect(m == NULL, "submit: ownership", st);
 }
 
 static void

@@ -116,6 +116,17 @@ on_done(void *arg, enum status st)
 }
 
 static void
+on_submitted(void *arg, enum status st, const struct records_made *made)
+{
+    struct pg_answer *a = arg;
+
+    on_done(arg, st);
+    a->number = made != NULL ? made->outbox_id : 0;
+    a->row.seq = made != NULL ? made->seq : 0;
+    a->row.created_us = made != NULL ? made->created_us : 0;
+}
+
+static void
 on_number(void *arg, enum status st, int64_t n)
 {
     struct pg_answer *a = arg;
@@ -208,7 +219,7 @@ pg_submit(struct pg_records *p, const char *id)
         .message = text("{\"body\": \"x\"}"),
     };
 
-    WAITED(records_submit(p->r, &n, on_number, &a));
+    WAITED(records_submit(p->r, &n, on_submitted, &a));
 }
 
 struct pg_answer

@@ -31,9 +31,12 @@ Test(records_api, a_submitted_task_has_a_row_and_an_outbox_row)
 {
     struct pg_answer a = pg_submit(&p, "t1");
     int64_t now = clock_unix_us();
+    struct records_row made;
 
     cr_assert_eq(a.st, ST_OK);
-    cr_assert_gt(a.number, 0);
+    cr_assert_eq(pg_server_number(server, "SELECT outbox_id FROM outbox"),
+                 a.number);
+    made = a.row;
     cr_assert_eq(pg_server_number(server, "SELECT count(*) FROM outbox WHERE "
                                           "task_id = 't1' AND queue = "
                                           "'celery' AND message = "
@@ -50,6 +53,9 @@ Test(records_api, a_submitted_task_has_a_row_and_an_outbox_row)
     cr_assert_eq(a.row.total_tokens, -1);
     cr_assert(llabs(a.row.created_us - now) < 10 * 1000000);
     cr_assert_eq(a.row.started_us, 0);
+    cr_assert_eq(made.seq, a.row.seq);
+    cr_assert_eq(made.created_us, a.row.created_us);
+    cr_assert_eq(a.row.updated_us, a.row.created_us);
 }
 
 Test(records_api, a_task_is_found_by_both_its_ids)
@@ -82,11 +88,11 @@ static struct {
 } count;
 
 static void
-count_submitted(void *arg, enum status st, int64_t outbox_id)
+count_submitted(void *arg, enum status st, const struct records_made *made)
 {
     (void)arg;
     count.done++;
-    count.ok += st == ST_OK && outbox_id > 0;
+    count.ok += st == ST_OK && made->outbox_id > 0;
     count.denied += st == ST_DENIED;
     count.invalid += st == ST_INVALID;
 }

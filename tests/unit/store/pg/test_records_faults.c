@@ -41,10 +41,10 @@ static struct {
 static void submit_next(void);
 
 static void
-on_submitted(void *arg, enum status st, int64_t outbox_id)
+on_submitted(void *arg, enum status st, const struct records_made *made)
 {
     (void)arg;
-    (void)outbox_id;
+    (void)made;
     cr_assert(st == ST_OK || st == ST_TIMEOUT, "%d", st);
     if (st == ST_OK)
         load.ok++;
