@@ -24,7 +24,7 @@ enum status json_parse(struct slice text, int depth, struct json_object **out,
 
 /* Appends the text of v in Python's style: ", " and ": ", ASCII with \uXXXX
  * escapes, shortest floats, as json.dumps() prints.  v NULL: "null".  Bytes
- * that are no UTF-8 become U+FFFD. */
+ * that are no UTF-8 become U+FFFD.  Nested over 2 * JSON_DEPTH b has failed. */
 void json_add(struct buf *b, struct json_object *v);
 
 /* The same without blanks between tokens and with raw UTF-8: for our own API.

@@ -46,7 +46,8 @@ enum status http_open(struct http **out, uv_loop_t *loop, size_t max_calls,
 /* Cancels what runs; closed(arg) once. */
 void http_close(struct http *h, void (*closed)(void *arg), void *arg);
 
-/* fn is called once, not before this returns.  Over max_calls at once the call
+/* fn is called once, not before this returns; *out dies with that call. ST_LOST
+ * after http_close().  Over max_calls at once the call
  * waits its turn and the waiting does not count against its timeouts. */
 enum status http_call(struct http *h, const struct http_request *rq,
                       http_fn *fn, void *arg, struct http_call **out);

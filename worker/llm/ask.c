@@ -25,7 +25,7 @@ struct shared {
     struct list asks;
     bool looking;   /* the cache has not answered yet */
     bool answering; /* asks are being answered: not the time to free */
-    uint64_t started_us, deadline_us;
+    uint64_t deadline_us;
     char key[LLM_KEY_LEN + 1]; /* "": not shared, not cached */
     char id[64];
 };
@@ -165,9 +165,8 @@ shared_new(const struct flight_plan *plan, const char *key)
     s->deadline_us = plan->deadline_us;
     snprintf(s->key, sizeof(s->key), "%s", key);
     snprintf(s->id, sizeof(s->id), "%s", plan->id);
-    /* One of the same key whose time ends too late for us stays in the map. */
-    if (key[0] != '\0' && map_find(&s->node->shared, key_of(s)) == NULL &&
-        map_put(&s->node->shared, key_of(s), s) != ST_OK) {
+    /* It takes the place of one that find() has passed over. */
+    if (key[0] != '\0' && map_put(&s->node->shared, key_of(s), s) != ST_OK) {
         shared_free(s);
         return NULL;
     }
@@ -185,14 +184,19 @@ begin(struct shared *s)
     return ST_OK;
 }
 
-/* One that is under way and ends in time for us. */
+/* One that is under way, ends in time for us, and has at least half of the time
+ * that we have: a call that hangs must not take all who join it with it. */
 static struct shared *
 find(const struct flight_plan *plan, const char *key)
 {
     struct slice k = {key, strlen(key)};
     struct shared *s = k.len > 0 ? map_find(&plan->node->shared, k) : NULL;
+    uint64_t now = clock_mono_us();
 
-    return s != NULL && s->deadline_us <= plan->deadline_us ? s : NULL;
+    if (s == NULL || s->deadline_us > plan->deadline_us ||
+        s->deadline_us < now + (plan->deadline_us - now) / 2)
+        return NULL;
+    return s;
 }
 
 enum status

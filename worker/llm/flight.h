@@ -32,7 +32,7 @@ struct flight_plan {
     uint64_t deadline_us;          /* monotonic */
 };
 
-/* fn is called once, not before this returns. */
+/* fn is called once, not before this returns; *out dies with that call. */
 enum status flight_start(const struct flight_plan *plan, flight_fn *fn,
                          void *arg, struct flight **out);
 void flight_cancel(struct flight *f); /* fn is not called any more */

@@ -37,16 +37,6 @@ llm_node_new(const struct config *config, struct llm_node **out,
     return ST_OK;
 }
 
-void
-llm_node_free(struct llm_node *n)
-{
-    if (n == NULL)
-        return;
-    llm_models_free(n->models);
-    map_fini(&n->shared);
-    free(n);
-}
-
 static const struct llm_learned *
 find(const struct llm_node *n, const struct llm_deployment *at,
      const char *model)

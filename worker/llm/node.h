@@ -7,7 +7,7 @@
 #include "protocol/llm_models.h"
 
 /* What the LLM tasks of one process share.  Made when they are registered, used
- * on the loop only. */
+ * on the loop only, kept as long as the process. */
 
 enum {
     LLM_LEARNED_MAX = 64,       /* models whose refusals we remember ... */
@@ -32,7 +32,6 @@ struct llm_node {
 
 enum status llm_node_new(const struct config *config, struct llm_node **out,
                          struct error *err);
-void llm_node_free(struct llm_node *n);
 
 unsigned llm_node_learned(const struct llm_node *n,
                           const struct llm_deployment *at, const char *model);

@@ -79,6 +79,30 @@ Test(llm, those_who_ask_the_same_at_once_share_one_call)
     cr_assert_eq(calls_with("shared"), 1);
 }
 
+/* Else a call that hangs would take all who ask during its time with it. */
+Test(llm, who_asks_late_has_a_call_of_their_own)
+{
+    static const char args[] = "[\"o/fake:fault-hang:times-1\", \"late\"]";
+    struct run hung, late[2];
+
+    begin(&hung, "llm.query", args, "{}");
+    while (calls_with("late") < 1)
+        ;
+    b->finished = 0;
+    clock_shift_us(7000000); /* of 10 s */
+    begin(&late[0], "llm.query", args, "{}");
+    begin(&late[1], "llm.query", args, "{}");
+    wait_for(2);
+    clock_shift_us(0);
+    for (int i = 0; i < 2; i++)
+        cr_expect_str_eq(get(result(&late[i]), "text"), "You said: late");
+    cr_assert_eq(calls_with("late"), 2);
+    task_cancel(&hung.task);
+    clear(&hung);
+    clear(&late[0]);
+    clear(&late[1]);
+}
+
 Test(llm, who_does_not_want_the_cache_does_not_share)
 {
     struct run r[3];
