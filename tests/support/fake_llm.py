@@ -31,6 +31,7 @@ model's name (fake:latency_ms-200:status-429:retry_after-2) or into a header
                       empty: no choices       null: no text, no reason
                       wrong: another provider's shape  slowhead: half a header
                       redirect: 302 to another host
+    badkey            refuses the key, and quotes it
     tokens-N          answers with N words    reasoning-N  hidden tokens
     finish-NAME       the provider's own finish reason
     nousage           leaves usage out
@@ -347,7 +348,7 @@ class Connection(asyncio.Protocol):
     def answer(self, call):
         if self.transport.is_closing():
             return
-        if ARGS.key and call.key() != ARGS.key:
+        if "badkey" in call.options or ARGS.key and call.key() != ARGS.key:
             self.send(401, call.error(401, "Incorrect API key provided: %s" % call.key(),
                                       "invalid_api_key"))
             return

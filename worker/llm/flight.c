@@ -18,7 +18,8 @@
 
 enum {
     WAIT_HERE_MAX_MS = 60000, /* a longer hint puts the task back */
-    ID_MAX = 64
+    ID_MAX = 64,
+    KEY_MIN = 8 /* bytes */
 };
 
 struct flight {
@@ -222,6 +223,19 @@ fail(struct flight *f, enum llm_error_class cls, const char *message)
     judge(f, &r);
 }
 
+/* Providers quote the key that they refuse; what it looks like only we know.  A
+ * short one ("none", "test") is no secret but may be a word. */
+static void
+hide_key(char *message, const char *key)
+{
+    size_t n = strlen(key);
+
+    while (n >= KEY_MIN && (message = strstr(message, key)) != NULL) {
+        memset(message, '*', n);
+        message += n;
+    }
+}
+
 static void
 on_answer(void *arg, const struct http_response *h)
 {
@@ -248,6 +262,7 @@ on_answer(void *arg, const struct http_response *h)
         return;
     }
     f->route.provider->parse(&a, &f->query, &r);
+    hide_key(r.error.message, f->at.api_key);
     judge(f, &r);
 }
 

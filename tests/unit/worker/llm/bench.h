@@ -142,13 +142,15 @@ write_models(void)
             "\"g\":{\"kind\":\"gemini\",\"base_url\":\"%s/v1beta\"},"
             "\"p\":{\"kind\":\"palm\",\"base_url\":\"%s/v1beta2\"},"
             "\"t\":{\"kind\":\"tgi\",\"base_url\":\"%s/models/{model}\"},"
+            "\"k\":{\"base_url\":\"%s/v1\",\"api_key_env\":\"FAKE_KEY\"},"
             "\"dead\":{\"base_url\":\"http://127.0.0.1:1\"}},"
             "\"models\":{\"thinker\":{\"provider\":\"o\",\"model\":"
             "\"fake:reasoning-50\",\"reasons\":true,\"reasoning_allowance\":0},"
             "\"roomy\":{\"provider\":\"o\",\"model\":\"fake:reasoning-50\","
             "\"reasons\":true,\"reasoning_allowance\":100}}}",
             b->fake.base, b->fake.base, b->fake.base, b->fake.base,
-            b->fake.base);
+            b->fake.base, b->fake.base);
+    setenv("FAKE_KEY", "one that looks like no other", 1);
     fclose(f);
 }
 

@@ -124,6 +124,17 @@ Test(llm, each_class_of_error_has_its_exception)
     }
 }
 
+Test(llm, a_key_that_the_provider_quotes_is_not_passed_on)
+{
+    struct run r;
+
+    run(&r, "llm.query", "[\"k/fake:badkey\", \"x\"]", "{}");
+    cr_assert_not_null(strstr(exception(&r), "AuthError"), "%s", exception(&r));
+    cr_assert_not_null(strstr(exception(&r), "Incorrect API key provided"));
+    cr_assert_null(strstr(exception(&r), "looks like"), "%s", exception(&r));
+    clear(&r);
+}
+
 Test(llm, what_may_pass_is_tried_again)
 {
     static const char *const models[] = {
