@@ -57,7 +57,7 @@ struct supervisor {
     uv_signal_t signals[4];
     uv_timer_t check;
     bool ending;
-    unsigned interrupts;
+    unsigned requests;
     int exit_code;
 };
 
@@ -253,10 +253,10 @@ signalled(uv_signal_t *h, int signum)
 
     if (signum == SIGHUP && !s->ending) {
         restart_all(s);
-    } else if (signum == SIGINT) {
-        end(s, s->interrupts++ ? SIGQUIT : SIGTERM);
-    } else if (signum != SIGHUP) {
-        end(s, signum);
+    } else if (signum == SIGQUIT) {
+        end(s, SIGQUIT);
+    } else if (signum != SIGHUP) { /* asked a second time: at once */
+        end(s, s->requests++ ? SIGQUIT : SIGTERM);
     }
 }
 

@@ -149,3 +149,17 @@ def test_a_stopped_worker_hands_back_what_it_held(place, sig):
         again = ledger.run_again()
         assert again == 0 if sig == signal.SIGTERM else again <= 3 * 8
         check_records(pg, database, N)
+
+
+def test_a_second_sigterm_does_not_wait_for_what_runs(tmp_path):
+    ledger = Ledger(tmp_path)
+    with Redis() as redis, fleet(redis.url, concurrency=1) as worker:
+        publish(producer(redis.url, redis.url), ledger, 1, 20000)
+        wait_for(lambda: ledger.counts("S"), 10, "a running task")
+        worker.send(signal.SIGTERM)
+        time.sleep(0.5)
+        assert worker.running()
+        t0 = time.monotonic()
+        assert worker.stop(signal.SIGTERM) == 0
+        assert time.monotonic() - t0 < 5
+        assert redis.client().llen("celery") == 1  # late: handed back
