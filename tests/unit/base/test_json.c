@@ -191,7 +191,7 @@ Test(json, what_python_reads_is_read_and_printed_again)
 
 Test(json, what_stands_for_no_number_is_refused)
 {
-    static const char *const bad[] = {
+    static const char *const no_numbers[] = {
         "-",     "+1",    "++1",      "--1",     "- 1",       "1 .5",
         "-01",   "-2.",   "2.e3",     "2.e+3",   "0.e1",      ".2e-3",
         "-.1",   "0.1.2", "1.2a",     "1ea",     "1e+",       "1e-",
@@ -202,14 +202,14 @@ Test(json, what_stands_for_no_number_is_refused)
         "1_0",   "012",   "1/0",      "1,",      "1]",        "1}",
     };
 
-    for (size_t i = 0; i < COUNT(bad); i++) {
+    for (size_t i = 0; i < COUNT(no_numbers); i++) {
         struct json_object *v = NULL;
         char in[32];
 
-        cr_expect_eq(json_parse(slice(bad[i]), 4, &v, NULL), ST_PROTO, "%s",
-                     bad[i]);
-        snprintf(in, sizeof(in), "[%s]", bad[i]);
-        if (strpbrk(bad[i], ",]") == NULL)
+        cr_expect_eq(json_parse(slice(no_numbers[i]), 4, &v, NULL), ST_PROTO,
+                     "%s", no_numbers[i]);
+        snprintf(in, sizeof(in), "[%s]", no_numbers[i]);
+        if (strpbrk(no_numbers[i], ",]") == NULL)
             cr_expect_eq(json_parse(slice(in), 4, &v, NULL), ST_PROTO, "%s",
                          in);
     }
