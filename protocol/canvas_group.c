@@ -27,12 +27,6 @@ sending_fini(struct sending *s)
     json_object_put(s->children);
 }
 
-static struct slice
-text(const char *s)
-{
-    return (struct slice){s, strlen(s)};
-}
-
 static struct json_object *
 tasks_of(struct json_object *sig)
 {
@@ -90,7 +84,7 @@ send_member(struct sending *s, struct json_object *sig, size_t i)
     enum status st;
 
     place.root_id = json_get_str(s->over, "root_id");
-    place.group_id = text(s->gid);
+    place.group_id = slice_of(s->gid);
     place.chord = s->chord;
     place.group_index = (int64_t)i;
     st = canvas_freeze(s->c, sig, &place);
@@ -129,7 +123,7 @@ send_members(struct sending *s)
 static enum status
 finish(struct sending *s, struct canvas_result *out)
 {
-    out->tuple = canvas_tuple(text(s->gid), s->children);
+    out->tuple = canvas_tuple(slice_of(s->gid), s->children);
     s->children = NULL;
     return out->tuple != NULL ? ST_OK : canvas_nomem(s->c);
 }
@@ -149,7 +143,7 @@ canvas_apply_group(struct canvas *c, struct json_object *sig,
     s.over = canvas_without(options, own);
     s.chord = json_get(options, "chord");
     st = s.members != NULL
-             ? json_set(s.over, "group_id", json_new_str(text(s.gid)))
+             ? json_set(s.over, "group_id", json_new_str(slice_of(s.gid)))
              : ST_NOMEM;
     if (st != ST_OK)
         st = canvas_nomem(c);
@@ -246,7 +240,7 @@ prepare_header(struct sending *s, struct json_object *sig)
     if (s->members == NULL || s->over == NULL || over == NULL ||
         canvas_merge(s->over, over) != ST_OK ||
         canvas_share(s->over, "chord", s->chord) != ST_OK ||
-        json_set(s->over, "group_id", json_new_str(text(s->gid))) != ST_OK)
+        json_set(s->over, "group_id", json_new_str(slice_of(s->gid))) != ST_OK)
         st = canvas_nomem(s->c);
     json_object_put(over);
     return st == ST_OK ? flatten(s->c, header, s->members) : st;
@@ -308,7 +302,7 @@ chunk(struct json_object *task, struct json_object *it, size_t at, size_t n)
 {
     struct json_object *part = json_object_new_array();
     struct json_object *sig =
-        signature_new(text("celery.starmap"), NULL, NULL, true);
+        signature_new(slice_of("celery.starmap"), NULL, NULL, true);
     struct json_object *kwargs = json_get(sig, "kwargs");
     enum status st = canvas_share(kwargs, "task", task);
 
@@ -324,7 +318,7 @@ chunk(struct json_object *task, struct json_object *it, size_t at, size_t n)
         part = NULL;
     }
     if (st == ST_OK)
-        st = json_set(sig, "subtask_type", json_new_str(text("xstarmap")));
+        st = json_set(sig, "subtask_type", json_new_str(slice_of("xstarmap")));
     if (st == ST_OK)
         return sig;
     json_object_put(part);
@@ -343,7 +337,7 @@ canvas_apply_chunks(struct canvas *c, struct json_object *sig,
     size_t length = json_object_array_length(it);
     struct json_object *tasks = json_object_new_array();
     struct json_object *group =
-        signature_new(text("celery.group"), NULL, NULL, false);
+        signature_new(slice_of("celery.group"), NULL, NULL, false);
     enum status st = ST_OK;
 
     for (size_t at = 0; at < length && st == ST_OK;
@@ -355,7 +349,7 @@ canvas_apply_chunks(struct canvas *c, struct json_object *sig,
         tasks = NULL;
     }
     if (st == ST_OK)
-        st = json_set(group, "subtask_type", json_new_str(text("group")));
+        st = json_set(group, "subtask_type", json_new_str(slice_of("group")));
     if (st == ST_OK)
         st = canvas_share(group, "options", canvas_options(sig));
     if (st != ST_OK)

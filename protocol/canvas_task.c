@@ -131,12 +131,6 @@ set_times(struct canvas *c, struct json_object *options, struct task_new *t)
                        &t->expires_us);
 }
 
-static struct slice
-text(const char *s)
-{
-    return (struct slice){s, strlen(s)};
-}
-
 /* A queue, or an exchange with a key, or what the router says.  map and starmap
  * go where the task that they run goes. */
 static void
@@ -148,7 +142,7 @@ set_route(struct canvas *c, struct json_object *sig, struct task_new *t)
     struct slice key = json_get_str(options, "routing_key");
     struct slice task = signature_task(sig), inner;
 
-    t->exchange = text("");
+    t->exchange = slice_of("");
     t->routing_key = queue;
     if (queue.len > 0)
         return;
@@ -160,7 +154,7 @@ set_route(struct canvas *c, struct json_object *sig, struct task_new *t)
     inner = signature_task(json_get(json_get(sig, "kwargs"), "task"));
     if (signature_type(sig) != SIG_TASK && inner.len > 0)
         task = inner;
-    t->routing_key = text(c->ctx->route(c->ctx->route_arg, task));
+    t->routing_key = slice_of(c->ctx->route(c->ctx->route_arg, task));
 }
 
 static void

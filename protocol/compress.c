@@ -48,8 +48,7 @@ static const struct name *
 find(struct slice name)
 {
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (strlen(names[i].text) == name.len &&
-            memcmp(names[i].text, name.ptr, name.len) == 0)
+        if (slice_is(name, names[i].text))
             return &names[i];
     return NULL;
 }

@@ -19,12 +19,6 @@ enum {
     PCRE_HEAP_KIB = 1024
 };
 
-static struct slice
-text(const char *s)
-{
-    return (struct slice){s, strlen(s)};
-}
-
 static bool
 equals(struct slice a, struct slice b)
 {
@@ -94,9 +88,9 @@ is_for(struct json_object *doc, struct slice nodename)
         return is_destination(destination, nodename);
     if (pattern.len == 0 || matcher.len == 0)
         return true;
-    if (equals(matcher, text("glob")))
+    if (slice_is(matcher, "glob"))
         return glob_match(pattern, nodename);
-    if (equals(matcher, text("pcre")))
+    if (slice_is(matcher, "pcre"))
         return pcre_match(pattern, nodename);
     return false;
 }
@@ -162,9 +156,9 @@ fill(struct message *m, struct buf *body, struct slice exchange,
 
     id_new(tag);
     if (st == ST_OK)
-        st = message_set(&m->content_type, text("application/json"));
+        st = message_set(&m->content_type, slice_of("application/json"));
     if (st == ST_OK)
-        st = message_set(&m->content_encoding, text("utf-8"));
+        st = message_set(&m->content_encoding, slice_of("utf-8"));
     if (st == ST_OK)
         st = message_set(&m->exchange, exchange);
     if (st == ST_OK)
@@ -198,11 +192,11 @@ control_reply(const struct control_request *r, struct slice nodename,
     if (m == NULL)
         return error_set(err, ST_NOMEM, "control: out of memory");
     buf_init(&body, BODY_MAX);
-    buf_add(&body, text("{"));
+    buf_add(&body, slice_of("{"));
     json_add_string(&body, nodename);
-    buf_add(&body, text(": "));
+    buf_add(&body, slice_of(": "));
     json_add(&body, reply);
-    buf_add(&body, text("}"));
+    buf_add(&body, slice_of("}"));
     m->delivery_mode = 1;
     m->headers = json_object_new_object();
     st = json_set(m->headers, "ticket", json_new_str(r->ticket));
@@ -225,22 +219,22 @@ control_command(const char *method, struct json_object *arguments,
     if (m == NULL)
         return error_set(err, ST_NOMEM, "control: out of memory");
     buf_init(&body, BODY_MAX);
-    buf_add(&body, text("{\"method\": "));
-    json_add_string(&body, text(method));
-    buf_add(&body, text(", \"arguments\": "));
+    buf_add(&body, slice_of("{\"method\": "));
+    json_add_string(&body, slice_of(method));
+    buf_add(&body, slice_of(", \"arguments\": "));
     if (arguments != NULL)
         json_add(&body, arguments);
     else
-        buf_add(&body, text("{}"));
-    buf_add(&body, text(", \"destination\": null, \"pattern\": null, "
-                        "\"matcher\": null}"));
+        buf_add(&body, slice_of("{}"));
+    buf_add(&body, slice_of(", \"destination\": null, \"pattern\": null, "
+                            "\"matcher\": null}"));
     m->delivery_mode = 2;
     m->headers = json_object_new_object();
     st = json_set(m->headers, "clock", json_object_new_int64(0));
     if (st == ST_OK)
         st = json_set(m->headers, "expires", json_object_new_int64(0));
     if (st == ST_OK)
-        st = fill(m, &body, text("celery.pidbox"), text(""));
+        st = fill(m, &body, slice_of("celery.pidbox"), slice_of(""));
     buf_fini(&body);
     return give(st, m, out, err);
 }

@@ -8,12 +8,6 @@
 
 #include "protocol/base64.h"
 
-static struct slice
-text(const char *s)
-{
-    return (struct slice){s, strlen(s)};
-}
-
 static enum status
 decode_body(struct json_object *doc, struct json_object *props,
             struct message *m, struct error *err)
@@ -26,7 +20,7 @@ decode_body(struct json_object *doc, struct json_object *props,
     if (body.ptr == NULL)
         return error_set(err, ST_PROTO, "envelope: the body is no string");
     buf_init(&b, body.len);
-    if (encoding.len == 6 && memcmp(encoding.ptr, "base64", 6) == 0) {
+    if (slice_is(encoding, "base64")) {
         st = base64_decode(body, &b, err);
         if (st != ST_OK) {
             buf_fini(&b);
@@ -111,28 +105,28 @@ out:
 static void
 add_string(struct buf *out, const char *name, const char *value)
 {
-    buf_add(out, text(name));
+    buf_add(out, slice_of(name));
     if (value != NULL)
-        json_add_string(out, text(value));
+        json_add_string(out, slice_of(value));
     else
-        buf_add(out, text("null"));
+        buf_add(out, slice_of("null"));
 }
 
 static void
 encode_properties(const struct message *m, struct buf *out)
 {
-    buf_add(out, text(", \"properties\": {"));
+    buf_add(out, slice_of(", \"properties\": {"));
     if (m->correlation_id != NULL) {
         add_string(out, "\"correlation_id\": ", m->correlation_id);
-        buf_add(out, text(", "));
+        buf_add(out, slice_of(", "));
     }
     if (m->reply_to != NULL) {
         add_string(out, "\"reply_to\": ", m->reply_to);
-        buf_add(out, text(", "));
+        buf_add(out, slice_of(", "));
     }
     if (m->expiration != NULL) {
         add_string(out, "\"expiration\": ", m->expiration);
-        buf_add(out, text(", "));
+        buf_add(out, slice_of(", "));
     }
     buf_addf(out, "\"delivery_mode\": %d, ",
              m->delivery_mode != 0 ? m->delivery_mode : 2);
@@ -141,27 +135,27 @@ encode_properties(const struct message *m, struct buf *out)
     add_string(out, ", \"routing_key\": ",
                m->routing_key != NULL ? m->routing_key : "");
     if (m->redelivered)
-        buf_add(out, text(", \"redelivered\": true"));
+        buf_add(out, slice_of(", \"redelivered\": true"));
     buf_addf(out, "}, \"priority\": %d", m->priority > 0 ? m->priority : 0);
     add_string(out, ", \"body_encoding\": \"base64\", \"delivery_tag\": ",
                m->delivery_tag);
-    buf_add(out, text("}"));
+    buf_add(out, slice_of("}"));
 }
 
 void
 envelope_encode(const struct message *m, struct buf *out)
 {
-    buf_add(out, text("{\"body\": \""));
+    buf_add(out, slice_of("{\"body\": \""));
     base64_add(out, (struct slice){m->body, m->body_len});
     add_string(out, "\", \"content-encoding\": ", m->content_encoding);
     add_string(out, ", \"content-type\": ", m->content_type);
-    buf_add(out, text(", \"headers\": "));
+    buf_add(out, slice_of(", \"headers\": "));
     if (m->headers != NULL)
         json_add(out, m->headers);
     else
-        buf_add(out, text("{}"));
+        buf_add(out, slice_of("{}"));
     encode_properties(m, out);
-    buf_add(out, text("}"));
+    buf_add(out, slice_of("}"));
 }
 
 /* Two pieces of text at most are replaced, each an exact range of the input. */
@@ -226,9 +220,9 @@ static void
 apply(struct buf *out, const char **at, const struct edit *e)
 {
     buf_add(out, (struct slice){*at, (size_t)(e->old.ptr - *at)});
-    buf_add(out, text(e->before));
-    buf_add(out, text(e->value));
-    buf_add(out, text(e->after));
+    buf_add(out, slice_of(e->before));
+    buf_add(out, slice_of(e->value));
+    buf_add(out, slice_of(e->after));
     *at = e->old.ptr + e->old.len;
 }
 
@@ -284,13 +278,13 @@ void
 envelope_unacked_encode(struct slice json, struct slice exchange,
                         struct slice routing_key, struct buf *out)
 {
-    buf_add(out, text("["));
+    buf_add(out, slice_of("["));
     buf_add(out, json);
-    buf_add(out, text(", "));
+    buf_add(out, slice_of(", "));
     json_add_string(out, exchange);
-    buf_add(out, text(", "));
+    buf_add(out, slice_of(", "));
     json_add_string(out, routing_key);
-    buf_add(out, text("]"));
+    buf_add(out, slice_of("]"));
 }
 
 /* Element i of the array, a string, as the caller's own. */
@@ -300,7 +294,7 @@ take_string(struct json_object *doc, size_t i, char **out)
     struct slice s = json_str(json_object_array_get_idx(doc, i));
 
     *out = NULL;
-    return message_set(out, s.ptr != NULL ? s : text(""));
+    return message_set(out, s.ptr != NULL ? s : slice_of(""));
 }
 
 enum status

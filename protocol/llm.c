@@ -37,8 +37,7 @@ llm_provider_find(struct slice name)
     const struct llm_provider *p;
 
     for (size_t i = 0; (p = llm_provider_at(i)) != NULL; i++)
-        if (strlen(p->name) == name.len &&
-            memcmp(p->name, name.ptr, name.len) == 0)
+        if (slice_is(name, p->name))
             return p;
     return NULL;
 }
@@ -78,8 +77,7 @@ bool
 llm_error_class_find(struct slice name, enum llm_error_class *out)
 {
     for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
-        if (strlen(classes[i].name) == name.len &&
-            memcmp(classes[i].name, name.ptr, name.len) == 0) {
+        if (slice_is(name, classes[i].name)) {
             *out = (enum llm_error_class)i;
             return true;
         }

@@ -19,7 +19,7 @@ add_messages(struct buf *b, const struct llm_query *q)
             continue;
         llm_open(b, NULL, '{');
         llm_add_str(b, "role",
-                    llm_slice(turn[i].role == LLM_USER ? "user" : "assistant"));
+                    slice_of(turn[i].role == LLM_USER ? "user" : "assistant"));
         llm_add_str(b, "content", turn[i].text);
         llm_shut(b, '}');
     }
@@ -99,8 +99,7 @@ read_finish(struct slice s)
                  {"refusal", LLM_FIN_REFUSAL}};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (s.len == strlen(names[i].name) &&
-            memcmp(s.ptr, names[i].name, s.len) == 0)
+        if (slice_is(s, names[i].name))
             return names[i].finish;
     return LLM_FIN_UNKNOWN;
 }
@@ -118,7 +117,7 @@ read_content(struct json_object *content, struct llm_result *out)
         struct slice type = json_get_str(block, "type");
         struct slice s = json_get_str(block, "text");
 
-        if (type.len != 4 || memcmp(type.ptr, "text", 4) != 0 || s.ptr == NULL)
+        if (!slice_is(type, "text") || s.ptr == NULL)
             continue;
         buf_add(&text, s);
         any = true;

@@ -25,7 +25,7 @@ add_key(struct buf *b, const char *key)
     if (last != '{' && last != '[' && last != ':')
         add_char(b, ',');
     if (key != NULL) {
-        json_add_string(b, llm_slice(key));
+        json_add_string(b, slice_of(key));
         add_char(b, ':');
     }
 }
@@ -70,14 +70,14 @@ llm_add_num(struct buf *b, const char *key, double v)
     snprintf(text, sizeof(text), "%.15g", v);
     if (strtod(text, NULL) != v)
         snprintf(text, sizeof(text), "%.17g", v);
-    buf_add(b, llm_slice(text));
+    buf_add(b, slice_of(text));
 }
 
 void
 llm_add_bool(struct buf *b, const char *key, bool v)
 {
     add_key(b, key);
-    buf_add(b, llm_slice(v ? "true" : "false"));
+    buf_add(b, slice_of(v ? "true" : "false"));
 }
 
 void
@@ -85,12 +85,6 @@ llm_add_json(struct buf *b, const char *key, struct json_object *v)
 {
     add_key(b, key);
     json_add(b, v);
-}
-
-struct slice
-llm_slice(const char *s)
-{
-    return (struct slice){s, s == NULL ? 0 : strlen(s)};
 }
 
 const struct llm_turn *
@@ -108,7 +102,7 @@ static void
 add_paragraph(struct buf *out, size_t start, struct slice s)
 {
     if (out->len > start)
-        buf_add(out, llm_slice("\n\n"));
+        buf_add(out, slice_of("\n\n"));
     buf_add(out, s);
 }
 
@@ -192,7 +186,7 @@ enum status
 llm_http_url(struct llm_http *h, const char *base, struct error *err,
              const char *fmt, ...)
 {
-    struct slice s = llm_slice(base);
+    struct slice s = slice_of(base);
     struct buf b;
     va_list ap;
 

@@ -20,8 +20,6 @@ void llm_add_num(struct buf *b, const char *key, double v); /* NAN: nothing */
 void llm_add_bool(struct buf *b, const char *key, bool v);
 void llm_add_json(struct buf *b, const char *key, struct json_object *v);
 
-struct slice llm_slice(const char *s); /* of a C string; NULL gives none */
-
 /* The turns of a query: its own, or the prompt as one. one is the caller's. */
 const struct llm_turn *llm_turns(const struct llm_query *q,
                                  struct llm_turn *one, size_t *n);

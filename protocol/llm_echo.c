@@ -43,7 +43,7 @@ set(struct llm_echo *e, const char *key, const char *value, struct error *err)
     size_t i = 0;
 
     if (strcmp(key, "error") == 0) {
-        if (!llm_error_class_find(llm_slice(value), &e->error) ||
+        if (!llm_error_class_find(slice_of(value), &e->error) ||
             e->error == LLM_E_NONE)
             return error_set(err, ST_INVALID,
                              "echo: there is no error class \"%s\"", value);
@@ -141,11 +141,11 @@ add_words(struct buf *out, struct slice s, int64_t n)
             w = next_word(s, &pos);
         }
         if (w.ptr == NULL)
-            w = llm_slice("echo"); /* a prompt without words */
+            w = slice_of("echo"); /* a prompt without words */
         if (out->len + w.len + 1 > TEXT_MAX)
             break;
         if (done > 0)
-            buf_add(out, llm_slice(" "));
+            buf_add(out, slice_of(" "));
         buf_add(out, w);
         done++;
     }
@@ -181,7 +181,7 @@ llm_echo_answer(const struct llm_echo *e, const struct llm_query *q,
     *out = (struct llm_result){.finish = LLM_FIN_STOP,
                                .usage = {-1, -1, -1, -1, -1, false},
                                .error = {.retry_after_ms = -1}};
-    llm_copy(out->model_used, sizeof(out->model_used), llm_slice("echo"));
+    llm_copy(out->model_used, sizeof(out->model_used), slice_of("echo"));
     if (roll < e->fail_rate * LLM_ECHO_ROLL) {
         fail(e, out);
         return;

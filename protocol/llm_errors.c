@@ -288,7 +288,7 @@ wait_in_words(const struct facts *f)
 
     if (at == NULL || sscanf(at, "retry after %15[0-9.]", number) != 1)
         return -1;
-    return llm_wait_parse(llm_slice(number), 0);
+    return llm_wait_parse(slice_of(number), 0);
 }
 
 static int64_t
@@ -300,7 +300,7 @@ wait_hint(const struct llm_answer *a, const struct facts *f)
     if (a->retry_after_ms.len > 0 && a->retry_after_ms.len < 24) {
         llm_copy(text, sizeof(text), a->retry_after_ms);
         snprintf(text + strlen(text), 3, "ms");
-        ms = llm_wait_parse(llm_slice(text), 0);
+        ms = llm_wait_parse(slice_of(text), 0);
     }
     if (ms >= 0)
         return ms;
@@ -380,11 +380,11 @@ llm_error_read(const struct llm_answer *a, struct json_object *doc,
     out->cls = judge(&f, status);
     out->retry_after_ms = wait_hint(a, &f);
     if (f.words > 0)
-        llm_copy(out->code, sizeof(out->code), llm_slice(f.word[0]));
+        llm_copy(out->code, sizeof(out->code), slice_of(f.word[0]));
     find_param(doc, &f, out);
     hide_keys(f.message);
     if (f.message[0] != '\0')
-        llm_copy(out->message, sizeof(out->message), llm_slice(f.message));
+        llm_copy(out->message, sizeof(out->message), slice_of(f.message));
     else
         snprintf(out->message, sizeof(out->message),
                  "HTTP %d without an error message", a->http_status);

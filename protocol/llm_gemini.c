@@ -10,7 +10,7 @@ add_content(struct buf *b, const char *key, const char *role, struct slice text)
 {
     llm_open(b, key, '{');
     if (role != NULL)
-        llm_add_str(b, "role", llm_slice(role));
+        llm_add_str(b, "role", slice_of(role));
     llm_open(b, "parts", '[');
     llm_open(b, NULL, '{');
     llm_add_str(b, "text", text);
@@ -54,7 +54,7 @@ add_config(struct buf *b, const struct llm_query *q,
     if (q->stop != NULL)
         llm_add_json(b, "stopSequences", q->stop);
     if (q->want_json)
-        llm_add_str(b, "responseMimeType", llm_slice("application/json"));
+        llm_add_str(b, "responseMimeType", slice_of("application/json"));
     if (q->reasoning_effort.ptr != NULL) {
         llm_open(b, "thinkingConfig", '{');
         llm_add_str(b, "thinkingLevel", q->reasoning_effort);
@@ -129,8 +129,7 @@ read_finish(struct slice s)
         {"SPII", LLM_FIN_FILTER}};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (s.len == strlen(names[i].name) &&
-            memcmp(s.ptr, names[i].name, s.len) == 0)
+        if (slice_is(s, names[i].name))
             return names[i].finish;
     return s.len > 6 && memcmp(s.ptr, "IMAGE_", 6) == 0 ? LLM_FIN_FILTER
                                                         : LLM_FIN_UNKNOWN;

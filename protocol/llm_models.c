@@ -49,7 +49,7 @@ add_setting(struct llm_models *m, const struct setting *s, int64_t allowance,
         return error_set(err, ST_TOOBIG, "too many LLM providers");
     /* At a base URL of one's own a key may not be needed. */
     own = base[0] != '\0' && (s->dflt == NULL || strcmp(base, s->dflt) != 0);
-    h->codec = llm_provider_find(llm_slice(s->name));
+    h->codec = llm_provider_find(slice_of(s->name));
     h->at = (struct llm_deployment){
         .provider = h->codec->name,
         .base_url = base[0] != '\0' ? base : or_empty(s->dflt),
@@ -95,17 +95,11 @@ add_settings(struct llm_models *m, const struct config *c, struct error *err)
 
 /* ---- looking up ---- */
 
-static bool
-same(const char *a, struct slice b)
-{
-    return strlen(a) == b.len && memcmp(a, b.ptr, b.len) == 0;
-}
-
 const struct llm_host *
 llm_host_find(const struct llm_models *m, struct slice name)
 {
     for (size_t i = 0; i < m->host_count; i++)
-        if (same(m->host[i].name, name))
+        if (slice_is(name, m->host[i].name))
             return &m->host[i];
     return NULL;
 }
@@ -114,7 +108,7 @@ const struct llm_entry *
 llm_entry_find(const struct llm_entries *list, struct slice name)
 {
     for (size_t i = 0; i < list->count; i++)
-        if (same(list->at[i].name, name))
+        if (slice_is(name, list->at[i].name))
             return &list->at[i];
     return NULL;
 }
@@ -227,7 +221,8 @@ lead_to(const struct llm_models *m, const struct llm_host *host,
     const struct llm_entry *e = NULL;
 
     for (size_t i = 0; i < m->models.count && e == NULL; i++)
-        if (m->models.at[i].host == host && same(m->models.at[i].model, model))
+        if (m->models.at[i].host == host &&
+            slice_is(model, m->models.at[i].model))
             e = &m->models.at[i];
     if (e == NULL)
         e = find_rule(m, model, host);
@@ -248,11 +243,11 @@ find_by_shape(const struct llm_models *m, struct slice name, struct found *out)
         return true;
     }
     if (family != NULL)
-        host = llm_host_find(m, llm_slice(family));
+        host = llm_host_find(m, slice_of(family));
     else if (slash != NULL)
-        host = llm_host_find(m, llm_slice("huggingface"));
+        host = llm_host_find(m, slice_of("huggingface"));
     else if (m->default_provider[0] != '\0')
-        host = llm_host_find(m, llm_slice(m->default_provider));
+        host = llm_host_find(m, slice_of(m->default_provider));
     if (host == NULL)
         return false;
     lead_to(m, host, name, out);
@@ -267,7 +262,7 @@ find(const struct llm_models *m, struct slice name, struct found *out)
     const struct llm_host *host = NULL;
 
     if (e != NULL) {
-        *out = (struct found){e->host, &e->at, llm_slice(e->model)};
+        *out = (struct found){e->host, &e->at, slice_of(e->model)};
         return true;
     }
     if (slash != NULL)
@@ -327,7 +322,7 @@ llm_models_route(const struct llm_models *m, struct slice name,
     char shown[64];
 
     if (name.ptr == NULL || name.len == 0 || name.len > LLM_MODEL_MAX)
-        return not_found(m, name.ptr == NULL ? llm_slice("") : name, err);
+        return not_found(m, name.ptr == NULL ? slice_of("") : name, err);
     name = follow(m, name);
     if (llm_echo_names(name))
         return route_echo(name, out, err);
@@ -352,7 +347,7 @@ add_info(struct llm_models *m, const char *name, const char *target)
     struct llm_route r;
     struct llm_model_info *info = &m->info[m->info_count];
 
-    if (llm_models_route(m, llm_slice(name), &r, NULL) != ST_OK)
+    if (llm_models_route(m, slice_of(name), &r, NULL) != ST_OK)
         return;
     *info = (struct llm_model_info){name, "echo", target, false};
     if (r.provider != NULL) {
@@ -401,7 +396,7 @@ llm_models_load(const struct config *config, struct llm_models **out,
         st = llm_models_read(m, or_empty(config->llm_models_file),
                              config->llm_reasoning_allowance, err);
     if (st == ST_OK && m->default_provider[0] != '\0' &&
-        llm_host_find(m, llm_slice(m->default_provider)) == NULL)
+        llm_host_find(m, slice_of(m->default_provider)) == NULL)
         st = error_set(err, ST_INVALID,
                        "llm_default_provider: no provider \"%s\"",
                        m->default_provider);

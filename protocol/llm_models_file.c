@@ -121,7 +121,7 @@ read_host(struct llm_models *m, const struct place *p, struct json_object *obj,
         st = read_options(p, obj, &h->at, err);
     if (st != ST_OK)
         return st;
-    h->codec = llm_provider_find(llm_slice(kind != NULL ? kind : "compatible"));
+    h->codec = llm_provider_find(slice_of(kind != NULL ? kind : "compatible"));
     if (h->codec == NULL)
         return bad(p, err, "there is no kind \"%s\"", kind);
     if (strncmp(h->at.base_url, "http://", 7) != 0 &&
@@ -155,7 +155,7 @@ read_entry(struct llm_models *m, const struct place *p, struct json_object *obj,
         return st;
     out->name = p->entry;
     out->model = model != NULL ? model : p->entry;
-    out->host = llm_host_find(m, llm_slice(provider));
+    out->host = llm_host_find(m, slice_of(provider));
     if (out->host == NULL)
         return bad(p, err, "there is no provider \"%s\"", provider);
     if (strlen(out->name) > LLM_MODEL_MAX || strlen(out->model) > LLM_MODEL_MAX)
@@ -277,7 +277,7 @@ llm_models_read(struct llm_models *m, const char *path, int64_t allowance,
     static const char *const known[] = {"comment",  "providers", "models",
                                         "prefixes", "aliases",   NULL};
     struct place p = {path, "the file", ""};
-    struct slice json = llm_slice((const char *)llm_models_builtin);
+    struct slice json = slice_of((const char *)llm_models_builtin);
     struct error why;
     struct buf text;
     enum status st;

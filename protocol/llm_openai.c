@@ -20,7 +20,7 @@ static void
 add_message(struct buf *b, const char *role, struct slice text)
 {
     llm_open(b, NULL, '{');
-    llm_add_str(b, "role", llm_slice(role));
+    llm_add_str(b, "role", slice_of(role));
     llm_add_str(b, "content", text);
     llm_shut(b, '}');
 }
@@ -63,7 +63,7 @@ add_options(struct buf *b, const struct llm_query *q,
         llm_add_str(b, "reasoning_effort", q->reasoning_effort);
     if (q->want_json) {
         llm_open(b, "response_format", '{');
-        llm_add_str(b, "type", llm_slice("json_object"));
+        llm_add_str(b, "type", slice_of("json_object"));
         llm_shut(b, '}');
     }
 }
@@ -141,8 +141,7 @@ read_finish(struct slice s)
                  {"content_filter", LLM_FIN_FILTER}};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (s.len == strlen(names[i].name) &&
-            memcmp(s.ptr, names[i].name, s.len) == 0)
+        if (slice_is(s, names[i].name))
             return names[i].finish;
     return LLM_FIN_UNKNOWN;
 }

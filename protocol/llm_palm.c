@@ -53,7 +53,7 @@ add_chat_query(struct buf *b, const struct llm_query *q)
             continue;
         llm_open(b, NULL, '{');
         llm_add_str(b, "author",
-                    llm_slice(q->turns[i].role == LLM_USER ? "0" : "1"));
+                    slice_of(q->turns[i].role == LLM_USER ? "0" : "1"));
         llm_add_str(b, "content", q->turns[i].text);
         llm_shut(b, '}');
     }

@@ -51,8 +51,7 @@ llm_fail(struct llm_result *out, enum llm_error_class cls, const char *message)
     out->text = NULL;
     out->text_len = 0;
     out->error.cls = cls;
-    llm_copy(out->error.message, sizeof(out->error.message),
-             llm_slice(message));
+    llm_copy(out->error.message, sizeof(out->error.message), slice_of(message));
 }
 
 void

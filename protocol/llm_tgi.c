@@ -24,7 +24,7 @@ set_url(const struct llm_query *q, const struct llm_deployment *d,
     buf_init(&b, 4096);
     buf_add(&b, (struct slice){d->base_url, (size_t)(at - d->base_url)});
     llm_add_escaped(&b, q->model, true);
-    buf_add(&b, llm_slice(at + strlen(placeholder)));
+    buf_add(&b, slice_of(at + strlen(placeholder)));
     st = buf_take(&b, &base, NULL);
     if (st != ST_OK)
         return error_set(err, st, "the model's name is too long");
@@ -101,8 +101,7 @@ read_details(struct json_object *details, struct llm_result *out)
     struct json_object *prefill = json_get(details, "prefill");
 
     /* Without details there is no reason: a text that came has ended. */
-    out->finish = s.len == 6 && memcmp(s.ptr, "length", 6) == 0 ? LLM_FIN_LENGTH
-                                                                : LLM_FIN_STOP;
+    out->finish = slice_is(s, "length") ? LLM_FIN_LENGTH : LLM_FIN_STOP;
     out->usage.completion_tokens = llm_count(details, "generated_tokens");
     if (json_object_is_type(prefill, json_type_array) &&
         json_object_array_length(prefill) > 0)

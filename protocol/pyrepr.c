@@ -125,7 +125,7 @@ add_object(struct buf *b, struct json_object *v)
     json_object_object_foreach(v, key, val)
     {
         buf_addf(b, "%s", sep);
-        pyrepr_add_string(b, (struct slice){key, strlen(key)});
+        pyrepr_add_string(b, slice_of(key));
         buf_addf(b, ": ");
         pyrepr_add(b, val);
         sep = ", ";

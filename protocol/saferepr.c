@@ -19,12 +19,6 @@ struct printer {
     bool cut;     /* over: only closing brackets are still written */
 };
 
-static struct slice
-text(const char *s)
-{
-    return (struct slice){s, strlen(s)};
-}
-
 /* Bytes of the first n characters of s, or all of s. */
 static size_t
 prefix(struct slice s, int64_t n)
@@ -55,7 +49,7 @@ may_print(struct printer *p)
         return false;
     if (p->left > 0)
         return true;
-    buf_add(p->b, text(", ..."));
+    buf_add(p->b, slice_of(", ..."));
     p->cut = true;
     return false;
 }
@@ -71,7 +65,7 @@ static void
 literal(struct printer *p, const char *s)
 {
     if (may_print(p))
-        put(p, text(s));
+        put(p, slice_of(s));
 }
 
 /* A closing bracket is written even after the cut, except the one at which the
@@ -80,7 +74,7 @@ static void
 closing(struct printer *p, const char *s)
 {
     if (p->cut)
-        buf_add(p->b, text(s));
+        buf_add(p->b, slice_of(s));
     else
         literal(p, s);
 }
@@ -113,7 +107,7 @@ token(struct printer *p, struct slice s)
     cut = truncate_to(&s, p->left);
     put(p, s);
     if (cut)
-        put(p, text("..."));
+        put(p, slice_of("..."));
 }
 
 static void
@@ -125,17 +119,17 @@ quoted(struct printer *p, struct slice s)
     if (!may_print(p))
         return;
     cut = truncate_to(&s, p->left);
-    put(p, text("'"));
+    put(p, slice_of("'"));
     while (s.len > 0 && (quote = memchr(s.ptr, '\'', s.len)) != NULL) {
         size_t n = (size_t)(quote - s.ptr);
 
         put(p, (struct slice){s.ptr, n});
-        put(p, text("\\'"));
+        put(p, slice_of("\\'"));
         s.ptr += n + 1;
         s.len -= n + 1;
     }
     put(p, s);
-    put(p, text(cut ? "...'" : "'"));
+    put(p, slice_of(cut ? "...'" : "'"));
 }
 
 /* Python's number: JSON's, but for the names of what JSON cannot say. */
@@ -149,13 +143,13 @@ number(struct printer *p, struct json_object *v)
     json_add(&b, v);
     s = (struct slice){b.data, b.len};
     if (b.failed)
-        token(p, text("..."));
+        token(p, slice_of("..."));
     else if (s.len > 0 && s.ptr[0] == 'N')
-        token(p, text("nan"));
+        token(p, slice_of("nan"));
     else if (s.len > 0 && s.ptr[0] == 'I')
-        token(p, text("inf"));
+        token(p, slice_of("inf"));
     else if (s.len > 1 && s.ptr[1] == 'I')
-        token(p, text("-inf"));
+        token(p, slice_of("-inf"));
     else
         token(p, s);
     buf_fini(&b);
@@ -186,7 +180,7 @@ members(struct printer *p, struct json_object *v, int level)
         if (!first)
             literal(p, ", ");
         first = false;
-        quoted(p, text(key));
+        quoted(p, slice_of(key));
         literal(p, ": ");
         if (p->cut)
             break;
@@ -202,7 +196,7 @@ container(struct printer *p, struct json_object *v, int level)
     bool array = json_object_is_type(v, json_type_array);
 
     if (level >= LEVELS) {
-        token(p, text(array ? "[...]" : "{...}"));
+        token(p, slice_of(array ? "[...]" : "{...}"));
         return;
     }
     literal(p, array ? "[" : "{");
@@ -218,10 +212,10 @@ value(struct printer *p, struct json_object *v, int level)
 {
     switch (json_object_get_type(v)) {
     case json_type_null:
-        token(p, text("None"));
+        token(p, slice_of("None"));
         break;
     case json_type_boolean:
-        token(p, text(json_object_get_boolean(v) ? "True" : "False"));
+        token(p, slice_of(json_object_get_boolean(v) ? "True" : "False"));
         break;
     case json_type_string:
         quoted(p, json_str(v));

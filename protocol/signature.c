@@ -25,8 +25,7 @@ find_type(struct json_object *sig, enum signature_type *out)
     if (name.len == 0)
         return true;
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
-        if (strlen(types[i].name) == name.len &&
-            memcmp(types[i].name, name.ptr, name.len) == 0) {
+        if (slice_is(name, types[i].name)) {
             *out = types[i].type;
             return true;
         }

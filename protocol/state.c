@@ -9,32 +9,20 @@
 #include "protocol/iso8601.h"
 #include "protocol/pyrepr.h"
 
-static struct slice
-text(const char *s)
-{
-    return (struct slice){s, strlen(s)};
-}
-
-static bool
-equals(struct slice s, const char *word)
-{
-    return s.len == strlen(word) && memcmp(s.ptr, word, s.len) == 0;
-}
-
 /* name is constant text with its punctuation, such as ", \"result\": ". */
 static void
 add_value(struct buf *out, const char *name, struct json_object *v)
 {
-    buf_add(out, text(name));
+    buf_add(out, slice_of(name));
     json_add(out, v);
 }
 
 static void
 add_string(struct buf *out, const char *name, struct slice s)
 {
-    buf_add(out, text(name));
+    buf_add(out, slice_of(name));
     if (s.ptr == NULL)
-        buf_add(out, text("null"));
+        buf_add(out, slice_of("null"));
     else
         json_add_string(out, s);
 }
@@ -44,14 +32,14 @@ add_date(struct buf *out, const struct task_state *s)
 {
     char date[ISO8601_MAX];
 
-    buf_add(out, text(", \"date_done\": "));
+    buf_add(out, slice_of(", \"date_done\": "));
     if (!state_is_ready(s->status)) {
-        buf_add(out, text("null"));
+        buf_add(out, slice_of("null"));
         return;
     }
-    buf_add(out, text("\""));
-    buf_add(out, text(iso8601_format(s->done_us, date)));
-    buf_add(out, text("\""));
+    buf_add(out, slice_of("\""));
+    buf_add(out, slice_of(iso8601_format(s->done_us, date)));
+    buf_add(out, slice_of("\""));
 }
 
 static void
@@ -68,8 +56,8 @@ add_extended(struct buf *out, const struct task_state *s)
 bool
 state_is_ready(struct slice status)
 {
-    return equals(status, "SUCCESS") || equals(status, "FAILURE") ||
-           equals(status, "REVOKED");
+    return slice_is(status, "SUCCESS") || slice_is(status, "FAILURE") ||
+           slice_is(status, "REVOKED");
 }
 
 void
@@ -77,7 +65,7 @@ state_encode(const struct task_state *s, struct buf *out)
 {
     add_string(out, "{\"status\": ", s->status);
     if (s->result_text.ptr != NULL) {
-        buf_add(out, text(", \"result\": "));
+        buf_add(out, slice_of(", \"result\": "));
         buf_add(out, s->result_text);
     } else {
         add_value(out, ", \"result\": ", s->result);
@@ -86,7 +74,7 @@ state_encode(const struct task_state *s, struct buf *out)
     if (s->children != NULL)
         add_value(out, ", \"children\": ", s->children);
     else
-        buf_add(out, text(", \"children\": []"));
+        buf_add(out, slice_of(", \"children\": []"));
     add_date(out, s);
     if (s->group_id.ptr != NULL)
         add_string(out, ", \"group_id\": ", s->group_id);
@@ -95,7 +83,7 @@ state_encode(const struct task_state *s, struct buf *out)
     if (s->name.ptr != NULL)
         add_extended(out, s);
     add_string(out, ", \"task_id\": ", s->id);
-    buf_add(out, text("}"));
+    buf_add(out, slice_of("}"));
 }
 
 enum status
@@ -145,14 +133,14 @@ state_exception(const char *type, const char *module, struct json_object *args)
 
     if (exc == NULL)
         goto fail;
-    if (json_set(exc, "exc_type", json_new_str(text(type))) != ST_OK)
+    if (json_set(exc, "exc_type", json_new_str(slice_of(type))) != ST_OK)
         goto fail;
     if (json_set(exc, "exc_message", message) != ST_OK) {
         message = NULL;
         goto fail;
     }
     message = NULL;
-    if (json_set(exc, "exc_module", json_new_str(text(module))) != ST_OK)
+    if (json_set(exc, "exc_module", json_new_str(slice_of(module))) != ST_OK)
         goto fail;
     return exc;
 fail:
@@ -173,19 +161,19 @@ state_exception_repr(struct json_object *exc, struct buf *out)
     dot = type.ptr != NULL ? memrchr(type.ptr, '.', type.len) : NULL;
     if (dot != NULL)
         type = (struct slice){dot + 1, type.len - (size_t)(dot + 1 - type.ptr)};
-    buf_add(out, type.ptr != NULL ? type : text("Exception"));
-    buf_add(out, text("("));
+    buf_add(out, type.ptr != NULL ? type : slice_of("Exception"));
+    buf_add(out, slice_of("("));
     if (!json_object_is_type(args, json_type_array)) {
         if (args != NULL)
             pyrepr_add(out, args);
-        buf_add(out, text(")"));
+        buf_add(out, slice_of(")"));
         return;
     }
     n = json_object_array_length(args);
     for (size_t i = 0; i < n; i++) {
         if (i > 0)
-            buf_add(out, text(", "));
+            buf_add(out, slice_of(", "));
         pyrepr_add(out, json_object_array_get_idx(args, i));
     }
-    buf_add(out, text(")"));
+    buf_add(out, slice_of(")"));
 }

@@ -31,12 +31,6 @@ shown(struct slice s)
     return (int)(s.len < SHOWN ? s.len : SHOWN);
 }
 
-static bool
-equals(struct slice s, const char *word)
-{
-    return s.len == strlen(word) && memcmp(s.ptr, word, s.len) == 0;
-}
-
 static enum status
 invalid(struct decoder *d, const char *what)
 {
@@ -60,8 +54,8 @@ accepts_json(const char *accept)
 
         accept += strspn(accept, " ,");
         n = strcspn(accept, " ,");
-        if (equals((struct slice){accept, n}, "json") ||
-            equals((struct slice){accept, n}, "application/json"))
+        if (slice_is((struct slice){accept, n}, "json") ||
+            slice_is((struct slice){accept, n}, "application/json"))
             return true;
         accept += n;
     }
@@ -183,8 +177,7 @@ read_id(struct decoder *d)
         text = json_text(v);
         if (text == NULL)
             return nomem(d);
-        st = json_set(headers, "id",
-                      json_new_str((struct slice){text, strlen(text)}));
+        st = json_set(headers, "id", json_new_str(slice_of(text)));
         free(text);
         if (st != ST_OK)
             return nomem(d);
@@ -272,12 +265,6 @@ count(struct json_object *headers, const char *key, int64_t dflt)
     return n < dflt ? dflt : n > INT32_MAX ? INT32_MAX : n;
 }
 
-static struct slice
-text(const char *s)
-{
-    return (struct slice){s, s != NULL ? strlen(s) : 0};
-}
-
 static void
 read_stamps(struct task_message *t)
 {
@@ -317,8 +304,8 @@ read_headers(struct decoder *d)
     t->origin = json_get_str(h, "origin");
     t->argsrepr = json_get_str(h, "argsrepr");
     t->kwargsrepr = json_get_str(h, "kwargsrepr");
-    t->reply_to = text(t->msg->reply_to);
-    t->correlation_id = text(t->msg->correlation_id);
+    t->reply_to = slice_of(t->msg->reply_to);
+    t->correlation_id = slice_of(t->msg->correlation_id);
     t->retries = count(h, "retries", 0);
     t->group_index = count(h, "group_index", -1);
     t->replaced_task_nesting = count(h, "replaced_task_nesting", 0);

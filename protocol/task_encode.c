@@ -17,12 +17,6 @@ struct headers {
     enum status st;
 };
 
-static struct slice
-text(const char *s)
-{
-    return (struct slice){s, strlen(s)};
-}
-
 /* v NULL: its constructor failed. */
 static void
 set(struct headers *h, const char *key, struct json_object *v)
@@ -57,7 +51,7 @@ set_time(struct headers *h, const char *key, bool has, int64_t us)
     char date[ISO8601_MAX];
 
     if (has)
-        set(h, key, json_new_str(text(iso8601_format(us, date))));
+        set(h, key, json_new_str(slice_of(iso8601_format(us, date))));
     else
         set_null(h, key);
 }
@@ -109,7 +103,7 @@ set_repr(struct headers *h, const char *key, struct slice given,
     /* Longer than the budget by an ellipsis and brackets, of 4-byte text. */
     buf_init(&b, (size_t)8 * TASK_REPR_MAX);
     if (v == NULL)
-        buf_add(&b, text(tuple ? "()" : "{}"));
+        buf_add(&b, slice_of(tuple ? "()" : "{}"));
     else if (tuple)
         saferepr_add_tuple(&b, v, TASK_REPR_MAX);
     else
@@ -152,7 +146,7 @@ encode_headers(const struct task_new *t, struct json_object **out)
 {
     struct headers h = {json_object_new_object(), ST_OK};
 
-    set(&h, "lang", json_new_str(text("py")));
+    set(&h, "lang", json_new_str(slice_of("py")));
     set_str(&h, "task", t->name);
     set_str(&h, "id", t->id);
     set_str(&h, "shadow", t->shadow);
@@ -177,7 +171,7 @@ encode_headers(const struct task_new *t, struct json_object **out)
         t->stamps != NULL ? json_copy(t->stamps) : json_object_new_object());
     set_custom(&h, t->headers);
     if (t->compression.len > 0 && compress_mime(t->compression) != NULL)
-        set_str(&h, "compression", text(compress_mime(t->compression)));
+        set_str(&h, "compression", slice_of(compress_mime(t->compression)));
     if (h.st != ST_OK) {
         json_object_put(h.obj);
         return h.st;
@@ -189,7 +183,7 @@ encode_headers(const struct task_new *t, struct json_object **out)
 static void
 add_member(struct buf *b, const char *name, struct json_object *v)
 {
-    buf_add(b, text(name));
+    buf_add(b, slice_of(name));
     json_add(b, v);
 }
 
@@ -200,20 +194,20 @@ add_body(const struct task_new *t, struct buf *b)
         buf_add(b, t->body);
         return;
     }
-    buf_add(b, text("["));
+    buf_add(b, slice_of("["));
     if (t->args != NULL)
         json_add(b, t->args);
     else
-        buf_add(b, text("[]"));
+        buf_add(b, slice_of("[]"));
     if (t->kwargs != NULL)
         add_member(b, ", ", t->kwargs);
     else
-        buf_add(b, text(", {}"));
+        buf_add(b, slice_of(", {}"));
     add_member(b, ", {\"callbacks\": ", t->callbacks);
     add_member(b, ", \"errbacks\": ", t->errbacks);
     add_member(b, ", \"chain\": ", t->chain);
     add_member(b, ", \"chord\": ", t->chord);
-    buf_add(b, text("}]"));
+    buf_add(b, slice_of("}]"));
 }
 
 static enum status
@@ -273,17 +267,17 @@ encode_properties(const struct task_new *t, struct message *m)
     id_new(tag);
     m->delivery_mode = 2;
     m->priority = t->priority < 0 ? 0 : t->priority;
-    st = message_set(&m->content_type, text("application/json"));
+    st = message_set(&m->content_type, slice_of("application/json"));
     if (st == ST_OK)
-        st = message_set(&m->content_encoding, text("utf-8"));
+        st = message_set(&m->content_encoding, slice_of("utf-8"));
     if (st == ST_OK)
         st = message_set(&m->correlation_id, t->id);
     if (st == ST_OK)
         st = message_set(&m->reply_to,
-                         t->reply_to.ptr != NULL ? t->reply_to : text(""));
+                         t->reply_to.ptr != NULL ? t->reply_to : slice_of(""));
     if (st == ST_OK)
         st = message_set(&m->exchange,
-                         t->exchange.ptr != NULL ? t->exchange : text(""));
+                         t->exchange.ptr != NULL ? t->exchange : slice_of(""));
     if (st == ST_OK)
         st = message_set(&m->routing_key, t->routing_key);
     if (st == ST_OK)

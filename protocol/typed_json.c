@@ -34,12 +34,6 @@ tag_of(enum typed_json_kind kind)
     return "";
 }
 
-static struct slice
-text_of(const char *s)
-{
-    return (struct slice){s, strlen(s)};
-}
-
 /* Exactly the two keys, as kombu looks for them. */
 enum typed_json_kind
 typed_json_kind(struct json_object *v)
@@ -50,8 +44,7 @@ typed_json_kind(struct json_object *v)
         !json_object_object_get_ex(v, "__value__", NULL))
         return TYPED_NONE;
     for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++)
-        if (strlen(tags[i].name) == tag.len &&
-            memcmp(tags[i].name, tag.ptr, tag.len) == 0)
+        if (slice_is(tag, tags[i].name))
             return tags[i].kind;
     return TYPED_NONE;
 }
@@ -75,7 +68,7 @@ decode_uuid(struct json_object *value, struct buf *out, struct error *err)
     if (hex.len != UUID_HEX || !all_hex(hex))
         return error_set(err, ST_PROTO, "typed value: no UUID");
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-        buf_add(out, text_of(i > 0 ? "-" : ""));
+        buf_add(out, slice_of(i > 0 ? "-" : ""));
         buf_add(out, (struct slice){hex.ptr, parts[i]});
         hex.ptr += parts[i];
     }
@@ -112,7 +105,7 @@ is_time(struct slice s)
     if (s.len < 5 || s.ptr[2] != ':')
         return false;
     buf_init(&b, 128);
-    buf_add(&b, text_of("2000-01-01T"));
+    buf_add(&b, slice_of("2000-01-01T"));
     buf_add(&b, s);
     ok = !b.failed &&
          iso8601_parse((struct slice){b.data, b.len}, &us, NULL) == ST_OK;
@@ -195,7 +188,7 @@ tagged(enum typed_json_kind kind, struct json_object *value,
 {
     struct json_object *v = json_object_new_object();
     enum status st =
-        json_set(v, "__type__", json_new_str(text_of(tag_of(kind))));
+        json_set(v, "__type__", json_new_str(slice_of(tag_of(kind))));
 
     if (st != ST_OK)
         json_object_put(value);
@@ -220,11 +213,11 @@ encode_plain(enum typed_json_kind kind, struct slice text,
     if (kind == TYPED_DATETIME && text.len > 6 &&
         memcmp(text.ptr + text.len - 6, "+00:00", 6) == 0) {
         buf_add(&b, (struct slice){text.ptr, text.len - 6});
-        buf_add(&b, text_of("Z"));
+        buf_add(&b, slice_of("Z"));
     } else {
         buf_add(&b, text);
         if (kind == TYPED_DATE)
-            buf_add(&b, text_of("T00:00:00"));
+            buf_add(&b, slice_of("T00:00:00"));
     }
     *out = b.failed ? NULL : json_new_str((struct slice){b.data, b.len});
     buf_fini(&b);

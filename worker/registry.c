@@ -34,14 +34,6 @@ registry_get(void)
     return &the_registry;
 }
 
-static struct slice
-slice_of(const char *s)
-{
-    struct slice r = {s, strlen(s)};
-
-    return r;
-}
-
 const struct lovage_task_def *
 registry_find(struct slice name)
 {

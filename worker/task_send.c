@@ -19,14 +19,6 @@ sig_of(struct json_object *json)
     return (lovage_signature *)(void *)json;
 }
 
-static struct slice
-slice_of(const char *s)
-{
-    struct slice r = {s, strlen(s)};
-
-    return r;
-}
-
 lovage_signature *
 lovage_sig(const char *task, lovage_value *args, lovage_value *kwargs)
 {

@@ -139,12 +139,6 @@ struct broker_amqp {
     void *closed_arg;
 };
 
-static inline struct slice
-slice_of(const char *s)
-{
-    return (struct slice){s, __builtin_strlen(s)};
-}
-
 /* broker_declare.c */
 /* The exchange and queue of name, bound by it. */
 void amq_declare_queue(struct amq_job *j, uint16_t channel, const char *name);

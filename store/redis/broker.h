@@ -120,12 +120,6 @@ struct broker_redis {
     void *closed_arg;
 };
 
-static inline struct slice
-slice_of(const char *s)
-{
-    return (struct slice){s, __builtin_strlen(s)};
-}
-
 /* broker.c */
 void redis_broker_progress(struct broker_redis *b); /* when closing: done? */
 

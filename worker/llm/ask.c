@@ -92,8 +92,7 @@ keep(const struct shared *s, const struct llm_outcome *o)
         return;
     text = llm_answer_encode(o);
     if (text != NULL)
-        cache_put(s->services->cache, key_of(s),
-                  (struct slice){text, strlen(text)}, ttl);
+        cache_put(s->services->cache, key_of(s), slice_of(text), ttl);
     free(text);
 }
 
