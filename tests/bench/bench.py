@@ -165,11 +165,11 @@ class Table:
             else f"{v:,.0f}"  # noqa: E731
         times = "-" if r["times_better"] is None \
             else f"{r['times_better']:,.1f} x"
-        return (f"{r['row']:<58}{num(r['ours']):>12}{num(r['peer']):>12}"
+        return (f"{r['row']:<66}{num(r['ours']):>12}{num(r['peer']):>12}"
                 f"{times:>10}  {r['target'] or ''}")
 
     def header(self):
-        print(f"{'':<58}{'lovage':>12}{'peer':>12}{'better':>10}  target")
+        print(f"{'':<66}{'lovage':>12}{'peer':>12}{'better':>10}  target")
 
 
 # What performance.md section 5 asks for.
@@ -180,7 +180,8 @@ TARGETS = {
     "submit with commit, 32 connections: requests/s": ">= 10 x",
     "submit with commit, 32 connections: CPU s per 1,000": ">= 15 x",
     "submit with commit, 32 connections: p99 ms": "< 20 ms",
-    "1,000 LLM calls of 200 ms: seconds": "<= 1.1 x ideal",
+    "10,000 LLM calls of 200 ms, 1,000 at once: seconds (peer: the ideal)":
+        "<= 1.1 x ideal",
     "idle node: MiB resident": "< 12",
     "idle node: % of a core": "< 0.2",
     "publish to result, idle: p50 ms": "< 1 ms",
@@ -316,22 +317,24 @@ def row_submit(table, redis, pg, scratch):
 
 
 def row_llm(table, redis):
-    """One fan-out worth of work: 1,000 queries, each 200 ms at the provider."""
-    n = 1000
+    """A queue of queries, each 200 ms at the provider, 1,000 in flight."""
+    n, width = 10000, 1000
     with FakeLlm() as llm:
         env = {"LOVAGE_COMPATIBLE_BASE_URL": f"{llm.url}/v1",
                "LOVAGE_COMPATIBLE_API_KEY": "k",
                "LOVAGE_LLM_CACHE_TTL": "0",
-               "LOVAGE_WORKER_ASYNC_CONCURRENCY": str(n)}
+               "LOVAGE_WORKER_ASYNC_CONCURRENCY": str(width)}
         redis.client().flushall()
         with our_worker(redis, f"{redis.base}/1", env=env) as worker:
-            llm_drain(redis, worker, n, llm)  # connections are opened here
-            seconds, cpu = llm_drain(redis, worker, n, llm)
-            node = worker.nodes()[0]
-            mib = measure.rss_mib(node)
-    table.add("1,000 LLM calls of 200 ms: seconds", seconds, 0.2, "low")
-    table.add("1,000 LLM calls of 200 ms: CPU s per 1,000", cpu, None, "low")
-    table.add("1,000 LLM calls of 200 ms: node MiB resident", mib, None, "low")
+            llm_drain(redis, worker, width, llm)  # connections are opened here
+            runs = [llm_drain(redis, worker, n, llm) for _ in range(ROUNDS)]
+            mib = measure.rss_mib(worker.nodes()[0])
+    name = "10,000 LLM calls of 200 ms, 1,000 at once"
+    table.add(f"{name}: seconds (peer: the ideal)",
+              measure.median([r[0] for r in runs]), n / width * 0.2, "low")
+    table.add(f"{name}: CPU s per 1,000",
+              measure.median([r[1] for r in runs]) / n * 1000, None, "low")
+    table.add(f"{name}: MiB resident", mib, None, "low")
 
 
 def llm_drain(redis, worker, n, llm):
