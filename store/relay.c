@@ -13,10 +13,13 @@
 
 enum {
     SWEEP_MS = 1000,
+    /* Deletes go in small batches: those of a whole second would keep
+     * submissions waiting behind them. */
+    DROP_MS = 100,
     SWEEP_ROWS = 500,
     KEEP_MS = 2000, /* after the confirmation; the broker may yet lose it */
     /* Younger rows are with the process that made them, which deletes them
-     * within KEEP_MS, a sweep and a commit. */
+     * within KEEP_MS, DROP_MS and a commit. */
     MIN_AGE_MS = 5000,
     LEASE_MS = 30 * 1000,
     IN_FLIGHT_MAX = 10000
@@ -36,6 +39,7 @@ struct relay {
     uv_timer_t timer;
     struct map cookies; /* rows published and not confirmed */
     struct list kept;   /* confirmed, oldest first */
+    uint64_t sweep_us;  /* when the next sweep is due */
     bool up, asking, closing, timer_gone;
     void (*closed)(void *arg);
     void *closed_arg;
@@ -134,7 +138,7 @@ timer_closed(uv_handle_t *h)
         finish_close(y);
 }
 
-static void sweep(uv_timer_t *t);
+static void on_timer(uv_timer_t *t);
 
 static void
 taken(void *arg, enum status st, const struct outbox_row *rows, size_t n)
@@ -149,20 +153,33 @@ taken(void *arg, enum status st, const struct outbox_row *rows, size_t n)
     }
     for (size_t i = 0; st == ST_OK && i < n; i++)
         send_text(y, rows[i].outbox_id, rows[i].message);
-    if (st == ST_OK && n == SWEEP_ROWS)
-        uv_timer_start(&y->timer, sweep, 0, SWEEP_MS); /* there is more */
+    if (st == ST_OK && n == SWEEP_ROWS) { /* there is more */
+        y->sweep_us = 0;
+        uv_timer_start(&y->timer, on_timer, 0, 0);
+    }
 }
 
 static void
-sweep(uv_timer_t *t)
+sweep(struct relay *y)
 {
-    struct relay *y = t->data;
-
-    drop_kept(y, clock_mono_us() - KEEP_MS * UINT64_C(1000));
     if (!y->up || y->asking || y->cookies.count > IN_FLIGHT_MAX / 2)
         return;
     y->asking = true;
     outbox_take(y->records, SWEEP_ROWS, MIN_AGE_MS, LEASE_MS, taken, y);
+}
+
+static void
+on_timer(uv_timer_t *t)
+{
+    struct relay *y = t->data;
+    uint64_t now = clock_mono_us();
+
+    drop_kept(y, now - KEEP_MS * UINT64_C(1000));
+    if (now >= y->sweep_us) {
+        y->sweep_us = now + SWEEP_MS * UINT64_C(1000);
+        sweep(y);
+    }
+    uv_timer_start(t, on_timer, list_empty(&y->kept) ? SWEEP_MS : DROP_MS, 0);
 }
 
 enum status
@@ -179,7 +196,7 @@ relay_open(struct relay **out, uv_loop_t *loop, struct records *r,
     list_init(&y->kept);
     uv_timer_init(loop, &y->timer);
     y->timer.data = y;
-    uv_timer_start(&y->timer, sweep, SWEEP_MS, SWEEP_MS);
+    uv_timer_start(&y->timer, on_timer, SWEEP_MS, 0);
     *out = y;
     return ST_OK;
 }
