@@ -237,7 +237,6 @@ consumer_claim(struct request *rq)
 {
     struct node *n = rq->n;
     const struct task_message *tm = &rq->tm;
-    struct slice body = {tm->msg->body, tm->msg->body_len};
     struct records_claim c = {
         .id = tm->id,
         .task = tm->name,
@@ -255,12 +254,8 @@ consumer_claim(struct request *rq)
         dispatch_ready(rq);
         return;
     }
-    /* The sender's own text where there is one: a row is made from it if the
-     * task came from a Python producer. */
-    if (tm->protocol == 2 && !json_get(tm->msg->headers, "compression")) {
-        c.args = json_raw_element(body, 0);
-        c.kwargs = json_raw_element(body, 1);
-    }
+    /* A row is made from it if the task came from a Python producer. */
+    request_raw_call(rq, &c.args, &c.kwargs);
     if (rq->state != RQ_CLAIMING)
         request_move(rq, RQ_CLAIMING);
     records_claim(n->records, node_who(n), &c, claimed, rq);

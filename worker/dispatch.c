@@ -12,7 +12,9 @@
 #include "worker/node.h"
 
 enum {
-    SHORT_US = 1000, /* shorter tasks travel a few at a time */
+    SHORT_US = 1000, /* shorter tasks travel a few at a time: */
+    BATCH_US = 4000, /* this long together */
+    SHORT_BYTES = 16 * 1024,
     CALL_MAX = 64 * 1024 * 1024
 };
 
@@ -271,44 +273,38 @@ run_async(struct request *rq)
 
 /* ---- in executors ---- */
 
-struct call_text {
-    struct buf head, body;
-};
-
+/* Prints args and kwargs into b where the sender's text will not do. */
 static enum status
-make_call(struct request *rq, struct call_text *text, struct pool_call *call)
+make_call(struct request *rq, struct buf *b, struct pool_call *call)
 {
-    struct json_object *fields = request_fields(rq);
-    struct slice comma = {", ", 2}, open = {"[", 1}, shut = {"]", 1};
+    struct frame_run *run = &call->run;
+    size_t args_len;
 
-    buf_init(&text->head, CALL_MAX);
-    buf_init(&text->body, CALL_MAX);
-    if (!fields)
-        return ST_NOMEM;
-    json_add(&text->head, fields);
-    json_object_put(fields);
-    buf_add(&text->body, open);
-    json_add(&text->body, rq->tm.args);
-    buf_add(&text->body, comma);
-    json_add(&text->body, rq->tm.kwargs);
-    buf_add(&text->body, shut);
+    call->job = &rq->job;
     rq->job.soft_ms = (uint64_t)(request_soft_limit(rq) * 1000);
     rq->job.hard_ms = (uint64_t)(request_hard_limit(rq) * 1000);
-    call->job = &rq->job;
-    call->head.ptr = text->head.data;
-    call->head.len = text->head.len;
-    call->body.ptr = text->body.data;
-    call->body.len = text->body.len;
-    return text->head.failed || text->body.failed ? ST_TOOBIG : ST_OK;
+    run->retries = rq->tm.retries;
+    run->id = rq->tm.id;
+    run->name = rq->tm.name;
+    buf_init(b, CALL_MAX);
+    if (request_raw_call(rq, &run->args, &run->kwargs))
+        return ST_OK;
+    json_add(b, rq->tm.args);
+    args_len = b->len;
+    json_add(b, rq->tm.kwargs);
+    run->args = (struct slice){b->data, args_len};
+    run->kwargs = (struct slice){b->data + args_len, b->len - args_len};
+    return b->failed ? ST_TOOBIG : ST_OK;
 }
 
-static bool
-is_short(const struct request *rq)
+bool
+dispatch_is_short(const struct request *rq)
 {
     double mean = registry_entry(rq->def)->mean_us;
 
-    return mean > 0 && mean < SHORT_US && request_soft_limit(rq) <= 0 &&
-           request_hard_limit(rq) <= 0 && !rq->deaths;
+    return rq->def->kind == LOVAGE_BLOCKING && mean > 0 && mean < SHORT_US &&
+           request_soft_limit(rq) <= 0 && request_hard_limit(rq) <= 0 &&
+           !rq->deaths && rq->tm.msg->body_len < SHORT_BYTES;
 }
 
 static size_t
@@ -323,17 +319,20 @@ batch_size(const struct node *n)
     return fair < POOL_BATCH_MAX ? fair : POOL_BATCH_MAX;
 }
 
-/* Takes up to max requests that may share an executor. */
+/* Takes up to max requests that may share an executor, BATCH_US of them. */
 static size_t
 gather(struct node *n, struct request **out, size_t max)
 {
+    double us = 0;
     size_t k = 0;
 
     while (k < max && !list_empty(&n->blocking)) {
         struct request *rq =
             list_entry(n->blocking.next, struct request, queue);
 
-        if (k && (!is_short(rq) || !is_short(out[0])))
+        us += registry_entry(rq->def)->mean_us;
+        if (k && (us > BATCH_US || !dispatch_is_short(rq) ||
+                  !dispatch_is_short(out[0])))
             break;
         list_del(&rq->queue);
         out[k++] = rq;
@@ -347,12 +346,12 @@ wait_again(struct node *n, struct request *rq)
     list_add_head(&n->blocking, &rq->queue);
 }
 
-/* False: no executor took it. */
+/* False: no executor can take it now. */
 static bool
 run_some(struct node *n)
 {
     struct request *rqs[POOL_BATCH_MAX];
-    struct call_text texts[POOL_BATCH_MAX];
+    struct buf texts[POOL_BATCH_MAX];
     struct pool_call calls[POOL_BATCH_MAX];
     size_t k = gather(n, rqs, batch_size(n)), made = 0;
     enum status st = ST_OK;
@@ -363,10 +362,8 @@ run_some(struct node *n)
     }
     if (st == ST_OK)
         st = pool_run(n->pool, calls, k);
-    for (size_t i = 0; i < made; i++) {
-        buf_fini(&texts[i].head);
-        buf_fini(&texts[i].body);
-    }
+    for (size_t i = 0; i < made; i++)
+        buf_fini(&texts[i]);
     if (st == ST_TOOBIG) {
         dispatch_fail(rqs[made - 1], "DecodeError", "kombu.exceptions",
                       "the arguments are too large for an executor");
@@ -375,7 +372,7 @@ run_some(struct node *n)
     for (size_t i = k; st != ST_OK && i-- > 0;)
         if (rqs[i])
             wait_again(n, rqs[i]);
-    return st == ST_OK || st == ST_TOOBIG;
+    return st == ST_OK || st == ST_TOOBIG || st == ST_LOST;
 }
 
 void
@@ -444,6 +441,13 @@ pool_send(void *arg, struct job *j, struct json_object *sig)
     if (follow_apply(rq, sig, NULL, NULL, &err) != ST_OK)
         log_error("a task could not be sent", "by=%.*s reason=%s",
                   (int)rq->tm.id.len, rq->tm.id.ptr, err.text);
+}
+
+static struct json_object *
+pool_fields(void *arg, struct job *j)
+{
+    (void)arg;
+    return request_fields(request_of_job(j));
 }
 
 static void
@@ -538,6 +542,7 @@ const struct pool_events dispatch_pool_events = {
     .started = pool_started,
     .state = pool_state,
     .send = pool_send,
+    .fields = pool_fields,
     .ended = pool_ended,
     .died = pool_died,
     .returned = pool_returned,

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "protocol/task.h"
 #include "worker/builtin.h"
 #include "worker/frame.h"
 #include "worker/task.h"
@@ -24,10 +25,10 @@ enum { NODE_FD = 3, READ_SIZE = 64 * 1024, EXIT_PLUGIN = 2 };
 
 struct executor_state {
     struct buf in;
-    size_t used;                /* bytes of in that are dealt with */
-    uint32_t job;               /* the one that runs */
-    bool want_rss;              /* the node asks for it: max_memory_per_child */
-    struct json_object *fields; /* of the request that runs */
+    size_t used;              /* bytes of in that are dealt with */
+    uint32_t job;             /* the one that runs */
+    char id[TASK_ID_MAX + 1]; /* its id: in moves while it runs */
+    bool want_rss;            /* the node asks for it: max_memory_per_child */
 };
 
 /* Set by SIGUSR1: the soft time limit of what runs has passed. */
@@ -94,22 +95,56 @@ read_more(struct executor_state *x)
     return !x->in.failed;
 }
 
+/* The frame that begins at bytes beyond used, waited for; *len: its length. */
 static bool
-next_frame(struct executor_state *x, struct frame *f)
+frame_at(struct executor_state *x, size_t at, struct frame *f, size_t *len)
 {
     for (;;) {
-        struct slice rest = {x->in.data + x->used, x->in.len - x->used};
-        size_t used = 0;
-        enum status st =
-            x->in.len ? frame_next(rest, f, &used, NULL) : ST_AGAIN;
+        struct slice rest = {x->in.data, x->in.len - x->used - at};
+        enum status st = ST_AGAIN;
 
-        if (st == ST_OK) {
-            x->used += used;
-            return true;
+        if (rest.len) {
+            rest.ptr += x->used + at;
+            st = frame_next(rest, f, len, NULL);
         }
+        if (st == ST_OK)
+            return true;
         if (st != ST_AGAIN || !read_more(x))
             return false;
     }
+}
+
+static bool
+next_frame(struct executor_state *x, struct frame *f)
+{
+    size_t len;
+
+    if (!frame_at(x, 0, f, &len))
+        return false;
+    x->used += len;
+    return true;
+}
+
+/* Takes the first FIELDS out of what comes; tasks that wait may be before it.
+ */
+static struct json_object *
+take_fields(struct executor_state *x)
+{
+    struct json_object *o = NULL;
+    struct frame f = {.type = FRAME_READY};
+    size_t at = 0, len = 0;
+    char *p;
+
+    while (frame_at(x, at, &f, &len) && f.type != FRAME_FIELDS)
+        at += len;
+    if (f.type != FRAME_FIELDS)
+        return NULL;
+    if (json_parse(f.body, JSON_DEPTH, &o, NULL) != ST_OK)
+        log_debug("no fields of the request", "id=%s", x->id);
+    p = x->in.data + x->used + at;
+    memmove(p, p + len, x->in.len - x->used - at - len);
+    x->in.len -= len;
+    return o;
 }
 
 /* ---- what a task may do here ---- */
@@ -118,8 +153,9 @@ static struct json_object *
 host_fields(lovage_task *t)
 {
     struct executor_state *x = t->host_arg;
+    struct frame f = {.type = FRAME_ASK, .job = x->job};
 
-    return json_object_get(x->fields);
+    return write_frame(&f) ? take_fields(x) : NULL;
 }
 
 static enum status
@@ -202,19 +238,23 @@ rss_kib(void)
 static bool
 report(struct executor_state *x, const struct outcome *o)
 {
-    struct json_object *head = json_object_new_object();
+    struct json_object *head = NULL;
     struct frame f = {.type = FRAME_END, .job = x->job};
+    bool bare = o->kind == OUTCOME_RETURN && !x->want_rss;
     struct buf h, b;
     bool ok = false;
 
     buf_init(&h, FRAME_TEXT_MAX);
     buf_init(&b, FRAME_TEXT_MAX);
-    if (!head || outcome_encode(o, head, &b) != ST_OK)
+    if (!bare)
+        head = json_object_new_object();
+    if ((!bare && !head) || outcome_encode(o, head, &b) != ST_OK)
         goto out;
     if (x->want_rss &&
         json_set(head, "rss", json_object_new_int64(rss_kib())) != ST_OK)
         goto out;
-    json_add(&h, head);
+    if (head)
+        json_add(&h, head);
     f.head.ptr = h.data;
     f.head.len = h.len;
     f.body.ptr = b.data;
@@ -241,22 +281,25 @@ report_or_explain(struct executor_state *x, struct outcome *o)
 static bool
 run_one(struct executor_state *x, const struct frame *f)
 {
-    struct json_object *call = NULL;
+    struct json_object *args = NULL, *kwargs = NULL;
     struct lovage_task_def missing = {.name = "", .params = -1};
     const struct lovage_task_def *def;
+    struct frame_run run;
     lovage_task t;
     bool ok = false;
 
-    if (json_parse(f->head, JSON_DEPTH, &x->fields, NULL) != ST_OK ||
-        json_parse(f->body, JSON_DEPTH, &call, NULL) != ST_OK)
+    if (frame_read_run(f, &run, NULL) != ST_OK || run.id.len > TASK_ID_MAX ||
+        json_parse(run.args, JSON_DEPTH, &args, NULL) != ST_OK ||
+        json_parse(run.kwargs, JSON_DEPTH, &kwargs, NULL) != ST_OK)
         goto out;
     x->job = f->job;
-    def = registry_find(json_get_str(x->fields, "task"));
+    memcpy(x->id, run.id.ptr, run.id.len + 1);
+    def = registry_find(run.name);
     task_init(&t, def ? def : &missing, &executor_host, x);
-    t.args = json_object_array_get_idx(call, 0);
-    t.kwargs = json_object_array_get_idx(call, 1);
-    t.id = json_get_str(x->fields, "id").ptr;
-    t.retries = json_get_int(x->fields, "retries", 0);
+    t.args = args;
+    t.kwargs = kwargs;
+    t.id = x->id;
+    t.retries = run.retries;
     soft_passed = 0;
     if (def)
         task_run(&t);
@@ -266,9 +309,8 @@ run_one(struct executor_state *x, const struct frame *f)
     ok = report_or_explain(x, &t.out);
     task_clear(&t);
 out:
-    json_object_put(call);
-    json_object_put(x->fields);
-    x->fields = NULL;
+    json_object_put(args);
+    json_object_put(kwargs);
     return ok;
 }
 

@@ -3,9 +3,10 @@
  *
  * Blocking tasks: as many wait here as Celery would prefetch (executors times
  * worker_prefetch_multiplier).  Inline tasks are done as soon as they are here
- * and never wait, so while only such come, more and more are taken at a time.
- * A blocking task among them ends that; what of them is too much goes back to
- * its queue.  When what we write to cannot keep up, nothing is taken. */
+ * and never wait, and very short blocking ones hardly, so while only such come,
+ * more and more are taken at a time.  A longer one among them ends that; what
+ * of them is too much goes back to its queue.  When what we write to cannot
+ * keep up, nothing is taken. */
 #include "worker/node.h"
 
 enum {
@@ -47,14 +48,14 @@ adapt_burst(struct node *n)
 static size_t
 room(const struct node *n)
 {
-    size_t bound = blocking_bound(n), r;
+    size_t bound = blocking_bound(n) + n->burst, r;
     size_t async_max = (size_t)n->config->worker_async_concurrency;
     size_t async = n->async_running + n->async_waiting;
 
     if (n->phase != NODE_RUNNING || congested(n) ||
         n->blocking_waiting >= bound || async >= async_max)
         return 0;
-    r = bound - n->blocking_waiting + n->burst;
+    r = bound - n->blocking_waiting;
     return r < async_max - async ? r : async_max - async;
 }
 
@@ -102,7 +103,10 @@ flow_took(struct request *rq)
     rq->counted = true;
     if (rq->def->kind == LOVAGE_BLOCKING) {
         n->blocking_waiting++;
-        n->took_blocking = true;
+        if (dispatch_is_short(rq))
+            n->took_other = true;
+        else
+            n->took_blocking = true;
     } else {
         n->async_waiting += rq->def->kind == LOVAGE_ASYNC;
         n->took_other = true;
@@ -128,8 +132,13 @@ flow_surplus(struct request *rq)
 {
     struct node *n = rq->n;
 
-    if (rq->def->kind != LOVAGE_BLOCKING ||
-        n->blocking_waiting < blocking_bound(n))
+    size_t bound = blocking_bound(n);
+
+    if (rq->def->kind != LOVAGE_BLOCKING)
+        return false;
+    if (dispatch_is_short(rq))
+        bound += BURST_MAX;
+    if (n->blocking_waiting < bound)
         return false;
     n->took_blocking = true;
     return true;

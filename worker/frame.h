@@ -7,14 +7,18 @@
 
 /* What a node and its executor say to each other over a socket pair: a fixed
  * head, a JSON text, a raw text.  Both ends are this program on this machine:
- * numbers are in host order. */
+ * numbers are in host order.  A node sends one RUN or a few, which run in order
+ * and are each answered by an END; in between, the one that runs may report
+ * states, send tasks, and ask once for what its request holds. */
 enum frame_type {
     FRAME_HELLO = 1, /* node: {"parent": pid} */
-    FRAME_RUN,       /* node: request fields; body [args, kwargs] */
+    FRAME_RUN,       /* node: struct frame_run in parts, see there */
+    FRAME_FIELDS,    /* node, asked: body: the request's fields */
     FRAME_READY,     /* executor: plugins are loaded */
     FRAME_STATE,     /* executor: {"state"}; body: meta */
     FRAME_SEND,      /* executor: body: a signature */
-    FRAME_END        /* executor: the outcome; body: the result */
+    FRAME_ASK,       /* executor: for FIELDS */
+    FRAME_END        /* executor: the outcome, none: it returned; the result */
 };
 
 enum {
@@ -29,7 +33,19 @@ struct frame {
     struct slice head, body; /* borrowed */
 };
 
+/* The head of a RUN: the numbers, id and name each with its NUL; its body: the
+ * JSON texts of args, an array, and kwargs, an object. */
+struct frame_run {
+    int64_t retries;
+    struct slice id, name, args, kwargs;
+};
+
 void frame_add(struct buf *out, const struct frame *f);
+void frame_add_run(struct buf *out, uint32_t job, const struct frame_run *run);
+
+/* Borrows from f.  id and name are NUL-terminated. */
+enum status frame_read_run(const struct frame *f, struct frame_run *out,
+                           struct error *err);
 
 /* Reads the first frame of in.  ST_AGAIN: it is not all there; ST_PROTO: it is
  * none.  *used: the bytes that it takes. */

@@ -112,6 +112,8 @@ bool flow_surplus(struct request *rq);
 /* dispatch.c: who runs it. */
 void dispatch_ready(struct request *rq); /* claimed or no claim needed */
 void dispatch_more(struct node *n);      /* a place is free */
+/* A blocking task that has always taken much less than a millisecond. */
+bool dispatch_is_short(const struct request *rq);
 extern const struct pool_events dispatch_pool_events;
 /* Ends a request that has not run with an exception of the worker's own. */
 void dispatch_fail(struct request *rq, const char *type, const char *module,

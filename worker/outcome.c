@@ -79,11 +79,9 @@ put_ref(struct json_object *head, const char *key, struct json_object *v)
     return v ? json_set(head, key, json_object_get(v)) : ST_OK;
 }
 
-enum status
-outcome_encode(const struct outcome *o, struct json_object *head,
-               struct buf *body)
+static enum status
+put_head(const struct outcome *o, struct json_object *head)
 {
-    struct slice text = {o->text, o->text_len};
     enum status st = put_text(head, "end", names[o->kind]);
 
     if (st == ST_OK)
@@ -96,6 +94,16 @@ outcome_encode(const struct outcome *o, struct json_object *head,
         st = json_set(head, "countdown", json_new_double(o->countdown));
     if (st == ST_OK && o->requeue)
         st = json_set(head, "requeue", json_object_new_boolean(true));
+    return st;
+}
+
+enum status
+outcome_encode(const struct outcome *o, struct json_object *head,
+               struct buf *body)
+{
+    struct slice text = {o->text, o->text_len};
+    enum status st = head ? put_head(o, head) : ST_OK;
+
     if (st != ST_OK || o->kind != OUTCOME_RETURN)
         return st;
     if (o->text)
@@ -126,7 +134,7 @@ outcome_decode(struct json_object *head, struct slice body, struct outcome *o,
                struct error *err)
 {
     outcome_init(o);
-    o->kind = kind_of(json_get_str(head, "end"));
+    o->kind = head ? kind_of(json_get_str(head, "end")) : OUTCOME_RETURN;
     if (o->kind == OUTCOME_NONE)
         return error_set(err, ST_PROTO, "an executor's outcome has no kind");
     o->exc = json_object_get(json_get(head, "exc"));

@@ -44,7 +44,8 @@ void outcome_raise_args(struct outcome *o, const char *type, const char *module,
                         struct json_object *args);
 
 /* Between an executor and its node: a JSON head and, for a result, its raw
- * text, so that a large result is not printed and parsed once more. */
+ * text, so that a large result is not printed and parsed once more.  A RETURN
+ * needs no head (NULL), and what comes without one is a RETURN. */
 enum status outcome_encode(const struct outcome *o, struct json_object *head,
                            struct buf *body);
 enum status outcome_decode(struct json_object *head, struct slice body,

@@ -163,6 +163,34 @@ job_says(struct executor *x, const struct frame *f, struct json_object *head)
     json_object_put(body);
 }
 
+static void
+tell_fields(struct executor *x, const struct frame *f)
+{
+    struct pool *p = x->pool;
+    struct job *j = first_job(x);
+    struct frame answer = {.type = FRAME_FIELDS, .job = f->job};
+    struct json_object *fields;
+    struct buf text, b;
+
+    if (!j || j->number != f->job) {
+        executor_broken(x, "a question of another job");
+        return;
+    }
+    buf_init(&text, FRAME_TEXT_MAX);
+    buf_init(&b, FRAME_BUF_MAX);
+    fields = p->ev->fields(p->arg, j);
+    json_add(&text, fields);
+    json_object_put(fields);
+    answer.body.ptr = text.data;
+    answer.body.len = text.failed ? 0 : text.len;
+    frame_add(&b, &answer);
+    /* It waits for the answer: without one it could not go on. */
+    if (executor_write(x, &b) != ST_OK)
+        executor_broken(x, "its question cannot be answered");
+    buf_fini(&text);
+    buf_fini(&b);
+}
+
 void
 executor_frame(struct executor *x, const struct frame *f)
 {
@@ -184,8 +212,12 @@ executor_frame(struct executor *x, const struct frame *f)
     case FRAME_SEND:
         job_says(x, f, head);
         break;
+    case FRAME_ASK:
+        tell_fields(x, f);
+        break;
     case FRAME_HELLO:
     case FRAME_RUN:
+    case FRAME_FIELDS:
         executor_broken(x, "a frame that only a node sends");
         break;
     }
@@ -236,15 +268,10 @@ pool_run(struct pool *p, const struct pool_call *calls, size_t n)
         return ST_AGAIN;
     buf_init(&b, TEXT_MAX);
     for (size_t i = 0; i < n; i++) {
-        struct frame f = {.type = FRAME_RUN,
-                          .job = ++p->job_number,
-                          .head = calls[i].head,
-                          .body = calls[i].body};
-
-        calls[i].job->number = f.job;
-        frame_add(&b, &f);
+        calls[i].job->number = ++p->job_number;
+        frame_add_run(&b, p->job_number, &calls[i].run);
     }
-    st = executor_write(x, &b); /* takes the bytes */
+    st = b.failed ? ST_TOOBIG : executor_write(x, &b);
     buf_fini(&b);
     if (st != ST_OK)
         return st;

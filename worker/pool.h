@@ -3,6 +3,7 @@
 
 #include "base/config.h"
 #include "base/list.h"
+#include "worker/frame.h"
 #include "worker/outcome.h"
 
 #include <sys/types.h>
@@ -13,7 +14,7 @@
  * run in order, and those that had not begun come back when it dies. */
 struct pool;
 
-enum { POOL_BATCH_MAX = 8 };
+enum { POOL_BATCH_MAX = 32 };
 
 /* What the pool knows of a task; a member of the request. */
 struct job {
@@ -37,6 +38,8 @@ struct pool_events {
     void (*state)(void *arg, struct job *j, struct slice state,
                   struct json_object *meta);
     void (*send)(void *arg, struct job *j, struct json_object *sig);
+    /* What lovage_request() shows; the caller's; NULL without memory. */
+    struct json_object *(*fields)(void *arg, struct job *j);
     /* The contents of o may be taken.  j is out of the pool. */
     void (*ended)(void *arg, struct job *j, struct outcome *o);
     /* The job that ran is lost; how: "signal 9 (SIGKILL)", "exitcode 3". */
@@ -64,11 +67,11 @@ void pool_close(struct pool *p, void (*closed)(void *arg), void *arg);
 
 size_t pool_free(const struct pool *p); /* executors that could start a job */
 size_t pool_size(const struct pool *p);
-/* Hands n jobs (1 to POOL_BATCH_MAX) to a free executor.  heads[i], bodies[i]:
- * the request's fields and "[args, kwargs]"; borrowed.  ST_AGAIN: none free. */
+/* Hands n jobs (1 to POOL_BATCH_MAX) to a free executor.  ST_AGAIN: none free.
+ * ST_LOST: the executor is, and no longer counted as free. */
 struct pool_call {
     struct job *job;
-    struct slice head, body;
+    struct frame_run run; /* borrowed */
 };
 enum status pool_run(struct pool *p, const struct pool_call *calls, size_t n);
 

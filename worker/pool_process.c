@@ -231,8 +231,9 @@ written(uv_write_t *rq, int status)
     free(op);
 }
 
-enum status
-executor_write(struct executor *x, struct buf *bytes)
+/* What the socket does not take at once. */
+static enum status
+write_rest(struct executor *x, struct buf *bytes, size_t sent)
 {
     struct write_op *op = calloc(1, sizeof(*op));
     size_t len = 0;
@@ -243,12 +244,30 @@ executor_write(struct executor *x, struct buf *bytes)
         free(op);
         return st;
     }
-    b = uv_buf_init(op->bytes, (unsigned)len);
+    b = uv_buf_init(op->bytes + sent, (unsigned)(len - sent));
     if (uv_write(&op->rq, (uv_stream_t *)&x->pipe, &b, 1, written) == 0)
         return ST_OK;
     free(op->bytes);
     free(op);
     return ST_LOST;
+}
+
+enum status
+executor_write(struct executor *x, struct buf *bytes)
+{
+    uv_buf_t b = uv_buf_init(bytes->data, (unsigned)bytes->len);
+    int n;
+
+    if (bytes->failed)
+        return ST_NOMEM;
+    n = uv_try_write((uv_stream_t *)&x->pipe, &b, 1);
+    if (n == (int)bytes->len)
+        return ST_OK;
+    if ((n > 0 || n == UV_EAGAIN) &&
+        write_rest(x, bytes, n > 0 ? (size_t)n : 0) == ST_OK)
+        return ST_OK;
+    executor_kill(x, POOL_CRASHED, SIGKILL);
+    return n > 0 ? ST_OK : ST_LOST; /* it may have begun what it has */
 }
 
 static enum status

@@ -46,6 +46,7 @@ struct pool {
     void *closed_arg;
 };
 
+/* May take the bytes.  ST_LOST: nothing was sent, and it is killed. */
 enum status executor_write(struct executor *x, struct buf *bytes);
 void executor_ready(struct executor *x);
 /* Ends when its socket is closed: no more jobs. */

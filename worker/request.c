@@ -116,3 +116,17 @@ request_hard_limit(const struct request *rq)
         return registry_entry(rq->def)->hard_s;
     return rq->n->config->task_time_limit;
 }
+
+bool
+request_raw_call(const struct request *rq, struct slice *args,
+                 struct slice *kwargs)
+{
+    const struct task_message *tm = &rq->tm;
+    struct slice body = {tm->msg->body, tm->msg->body_len};
+
+    if (tm->protocol != 2 || json_get(tm->msg->headers, "compression"))
+        return false;
+    *args = json_raw_element(body, 0);
+    *kwargs = json_raw_element(body, 1);
+    return args->len && *args->ptr == '[' && kwargs->len && *kwargs->ptr == '{';
+}

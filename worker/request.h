@@ -94,6 +94,11 @@ bool request_may_move(enum request_state from, enum request_state to);
 double request_soft_limit(const struct request *rq); /* s; 0: none */
 double request_hard_limit(const struct request *rq);
 
+/* The sender's own text of args and kwargs.  False: there is none that could
+ * be passed on as it is. */
+bool request_raw_call(const struct request *rq, struct slice *args,
+                      struct slice *kwargs);
+
 /* What task.request shows (celery-wire.md 1.11); the caller's. */
 struct json_object *request_fields(const struct request *rq);
 /* The headers that Celery does not know, which follow a retry; the caller's.

@@ -56,6 +56,26 @@ Test(outcome, nothing_is_null)
     outcome_fini(&o);
 }
 
+Test(outcome, that_returned_needs_no_head)
+{
+    struct slice body = {"[1]", 3};
+    struct outcome o;
+    struct buf b;
+
+    outcome_init(&o);
+    o.kind = OUTCOME_RETURN;
+    o.result = data_json("[1]");
+    buf_init(&b, 4096);
+    cr_assert_eq(outcome_encode(&o, NULL, &b), ST_OK);
+    cr_assert_eq(b.len, 3);
+    outcome_fini(&o);
+    cr_assert_eq(outcome_decode(NULL, body, &o, NULL), ST_OK);
+    cr_assert_eq(o.kind, OUTCOME_RETURN);
+    cr_assert_str_eq(o.text, "[1]");
+    outcome_fini(&o);
+    buf_fini(&b);
+}
+
 Test(outcome, an_exception_arrives_with_its_traceback)
 {
     struct outcome o;
