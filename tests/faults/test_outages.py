@@ -3,6 +3,7 @@
 # alone
 """Redis, PostgreSQL and the api go away and come back, under load."""
 
+import contextlib
 import time
 
 import pytest
@@ -22,8 +23,12 @@ def durable_redis():
 
 def test_redis_restarts_ten_times_and_work_goes_on(tmp_path):
     n, ledger = 6000, Ledger(tmp_path)
-    with durable_redis() as redis, fleet(redis.url) as worker:
+    with contextlib.ExitStack() as stack:
+        redis = stack.enter_context(durable_redis())
+        # First all tasks, then the worker: a slow producer must not be the
+        # reason that nothing is left to do after the last restart.
         ids = publish(producer(redis.url, redis.url), ledger, n, 20)
+        worker = stack.enter_context(fleet(redis.url))
         waits = []
         for _ in range(10):
             Gaps(ledger).first_after()
