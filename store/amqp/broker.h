@@ -163,8 +163,9 @@ struct queue *amq_queue_of(struct broker_amqp *b, struct slice consumer_tag,
                            uint64_t *consumer);
 void amq_queues_adjust(struct broker_amqp *b); /* at the end of each turn */
 void amq_queues_beat(struct broker_amqp *b, uint64_t now);
-void amq_queues_stop(struct broker_amqp *b); /* cancels all consumers */
-void amq_queues_lost(struct broker_amqp *b); /* the channel is gone */
+void amq_queues_release(struct broker_amqp *b); /* and gives back the pending */
+void amq_queues_stop(struct broker_amqp *b);    /* cancels all consumers */
+void amq_queues_lost(struct broker_amqp *b);    /* the channel is gone */
 void amq_queue_cancelled(struct broker_amqp *b, struct slice consumer_tag);
 void amq_queues_free(struct broker_amqp *b);
 

@@ -202,6 +202,15 @@ amq_queues_adjust(struct broker_amqp *b)
         uv_timer_start(&b->soon, on_soon, SOON_MS, 0);
 }
 
+void
+amq_queues_release(struct broker_amqp *b)
+{
+    for (size_t i = 0; i < b->queue_count; i++) {
+        stop_consumer(b->queues[i]);
+        amq_held_give_back(b, b->queues[i]);
+    }
+}
+
 /* More has come than the owner wants, and its consumer may get yet more. */
 static void
 shrink(struct broker_amqp *b, uint64_t waits_us)
@@ -216,11 +225,10 @@ shrink(struct broker_amqp *b, uint64_t waits_us)
         if (q->limit > limit && limit > 0) {
             begin_consumer(q, limit);
             amq_held_give_back(b, q);
-        } else if (limit == 0) {
-            stop_consumer(q);
-            amq_held_give_back(b, q);
         }
     }
+    if (limit == 0)
+        amq_queues_release(b);
 }
 
 /* ---- from time to time ---- */

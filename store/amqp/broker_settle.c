@@ -111,6 +111,9 @@ amq_settle(struct broker *base, uint64_t tag, enum verdict v)
 
     if (h == NULL || h->state != HELD_OUT)
         return;
+    /* An owner that wants nothing and gives back means it for others. */
+    if (b->prefetch == 0 && (v == VERDICT_REQUEUE || v == VERDICT_BACK))
+        amq_queues_release(b);
     if (v == VERDICT_BACK)
         move(b, h);
     else

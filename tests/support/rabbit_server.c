@@ -162,6 +162,51 @@ rabbit_server_clean(void)
 }
 
 void
+rabbit_server_delete(const char *queue)
+{
+    amqp_connection_state_t c = dial();
+
+    amqp_queue_delete(c, 1, amqp_cstring_bytes(queue), 0, 0);
+    check(amqp_get_rpc_reply(c), "queue.delete");
+    hang_up(c);
+}
+
+void
+rabbit_server_declare(const char *queue, const char *argument, int number,
+                      const char *text)
+{
+    amqp_connection_state_t c = dial();
+    amqp_table_entry_t e = {.key = amqp_cstring_bytes(argument)};
+    amqp_table_t arguments = {1, &e};
+
+    e.value.kind = text == NULL ? AMQP_FIELD_KIND_I32 : AMQP_FIELD_KIND_UTF8;
+    if (text == NULL)
+        e.value.value.i32 = number;
+    else
+        e.value.value.bytes = amqp_cstring_bytes(text);
+    amqp_queue_declare(c, 1, amqp_cstring_bytes(queue), 0, 1, 0, 0, arguments);
+    check(amqp_get_rpc_reply(c), "queue.declare");
+    hang_up(c);
+}
+
+void *
+rabbit_server_hog(const char *queue)
+{
+    amqp_connection_state_t c = dial();
+
+    amqp_basic_consume(c, 1, amqp_cstring_bytes(queue), amqp_empty_bytes, 0, 0,
+                       1, amqp_empty_table);
+    check(amqp_get_rpc_reply(c), "basic.consume");
+    return c;
+}
+
+void
+rabbit_server_let_go(void *hog)
+{
+    hang_up(hog);
+}
+
+void
 rabbit_server_inject(const char *queue, const char *bytes)
 {
     amqp_connection_state_t c = dial();

@@ -15,9 +15,17 @@ int rabbit_server_port(void);
 char *rabbit_server_ask(const char *command);
 void rabbit_server_tell(const char *command); /* which must succeed */
 
-/* A fresh virtual host?  That takes too long: the queues of the last test and
- * what is in them are removed instead. */
+/* Removes the queues of the last test and what is in them. */
 void rabbit_server_clean(void);
+void rabbit_server_delete(const char *queue);
+
+/* A durable queue with one argument: a number, or else a text. */
+void rabbit_server_declare(const char *queue, const char *argument, int number,
+                           const char *text);
+
+/* Consumes queue so that nobody else can, until the connection is closed. */
+void *rabbit_server_hog(const char *queue);
+void rabbit_server_let_go(void *hog);
 
 /* Puts bytes on a queue, which is declared as Celery does; no properties. */
 void rabbit_server_inject(const char *queue, const char *bytes);
