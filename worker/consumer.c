@@ -162,6 +162,7 @@ put_off(struct request *rq, uint64_t ms, void (*fn)(struct timer *))
     if (rq->n->phase == NODE_CLOSING)
         return; /* its call was broken off */
     flow_left(rq);
+    flow_changed(rq->n); /* another may come in its place */
     if (rq->state != RQ_PARKED)
         request_move(rq, RQ_PARKED);
     if (timer_set(&rq->n->timers, &rq->timer, ms, fn) != ST_OK)

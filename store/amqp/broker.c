@@ -20,10 +20,12 @@ enum {
 
 /* ---- up and down ---- */
 
+/* Ready is who can be reached: after its subscriptions. */
 static void
 check_ready(struct broker_amqp *b)
 {
-    if (b->ready || b->closing || !b->out_up || (b->in != NULL && !b->in_up))
+    if (b->ready || b->closing || !b->out_up ||
+        (b->in != NULL && (!b->in_up || !amq_fanout_is_up(b))))
         return;
     b->ready = true;
     b->told = false;
@@ -74,6 +76,7 @@ in_up(void *arg)
     struct broker_amqp *b = arg;
 
     b->in_up = true;
+    amq_fanout_start(b, clock_mono_us());
     check_ready(b);
     turn_ask(&b->turn);
 }
@@ -343,8 +346,9 @@ on_turn(void *arg)
 
     amq_settle_flush(b);
     amq_held_pending(b);
-    amq_queues_adjust(b);
     amq_fanout_start(b, clock_mono_us());
+    check_ready(b);
+    amq_queues_adjust(b);
     amq_publish_more(b);
     progress(b);
 }

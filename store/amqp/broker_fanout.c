@@ -44,6 +44,7 @@ on_declared(void *arg, enum status st, uint32_t count, const struct error *why)
     if (s->state != QUEUE_DECLARING)
         return;
     s->state = QUEUE_DECLARED;
+    turn_ask(&s->b->turn);
     if (st == ST_OK) {
         consume(s);
         return;
@@ -83,6 +84,16 @@ amq_fanout_start(struct broker_amqp *b, uint64_t now)
             (s->state == QUEUE_FAILED && now > s->retry_us))
             start(s);
     }
+}
+
+bool
+amq_fanout_is_up(const struct broker_amqp *b)
+{
+    for (size_t i = 0; i < b->subscription_count; i++)
+        if (b->subscriptions[i]->state == QUEUE_NEW ||
+            b->subscriptions[i]->state == QUEUE_DECLARING)
+            return false;
+    return true;
 }
 
 void

@@ -11,8 +11,7 @@
 enum {
     ACCESS_REFUSED = 403,
     NOT_ALLOWED = 530, /* no such virtual host, or not for this user */
-    CREDENTIALS_MAX = 8192,
-    FLUSH_MS = 1000
+    CREDENTIALS_MAX = 8192
 };
 
 static amqp_table_entry_t
@@ -144,19 +143,15 @@ on_open_ok(struct amq_link *l)
     return st;
 }
 
-/* The broker ends the connection. */
+/* The broker ends the connection; that we go is answer enough. */
 static void
 on_close(struct amq_link *l, const amqp_connection_close_t *c)
 {
-    amqp_connection_close_ok_t ok = {0};
     struct error err;
     enum status st = ST_LOST;
 
     if (c->reply_code == ACCESS_REFUSED || c->reply_code == NOT_ALLOWED)
         st = ST_DENIED;
-    (void)link_send(l, 0, AMQP_CONNECTION_CLOSE_OK_METHOD, &ok);
-    stream_close_flushed(l->stream, FLUSH_MS);
-    l->stream = NULL;
     if (l->phase == LINK_CLOSING) {
         link_finish(l);
         return;

@@ -205,6 +205,8 @@ decode_value(const amqp_field_value_t *v, int depth, struct json_object **out,
             st = decode_value(&v->value.array.entries[i], depth - 1, &e, err);
             if (st == ST_OK)
                 st = e == NULL ? json_append_null(*out) : json_append(*out, e);
+            else
+                json_object_put(e);
         }
         break;
     default:

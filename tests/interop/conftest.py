@@ -7,25 +7,67 @@ import pytest
 import servers
 
 
+class RedisBroker:
+    def __init__(self, redis):
+        self.redis, self.url = redis, redis.url
+
+    def held(self, queue):
+        """Delivered and not acknowledged (of all queues)."""
+        return self.redis.client().hlen("unacked")
+
+    def left(self, queue):
+        """The same and what waits."""
+        return self.redis.client().llen(queue) + self.held(queue)
+
+
+class RabbitBroker:
+    def __init__(self, rabbit):
+        self.rabbit, self.url = rabbit, rabbit.url
+
+    def counts(self, queue):
+        columns = ("name", "messages_unacknowledged", "messages")
+        for line in self.rabbit.ctl("list_queues", "-q", *columns).splitlines():
+            name, *numbers = line.split("\t")
+            if name == queue:
+                return [int(n) for n in numbers]
+        return [0, 0]
+
+    def held(self, queue):
+        return self.counts(queue)[0]
+
+    def left(self, queue):
+        return self.counts(queue)[1]
+
+
 @pytest.fixture(scope="session")
-def app(redis):
+def broker(redis):
+    """What messages go through; test_amqp.py has another one."""
+    return RedisBroker(redis)
+
+
+@pytest.fixture(scope="session")
+def app(broker, redis):
     """An unmodified Celery producer; its tasks go to the Lovage worker."""
-    a = celery.Celery("producer", broker=redis.url, backend=redis.url)
+    a = celery.Celery("producer", broker=broker.url, backend=redis.url)
     a.conf.task_default_queue = "c"
     yield a
     a.close()
 
 
 @pytest.fixture(scope="session")
-def worker(redis):
-    with servers.Worker(redis.url, queues="c", concurrency=2) as w:
+def worker(broker, redis):
+    with servers.Worker(
+        broker.url, backend=redis.url, queues="c", concurrency=2
+    ) as w:
         yield w
         assert w.running(), w.tail()
 
 
 @pytest.fixture(scope="session")
-def pyworker(redis):
-    with servers.CeleryWorker(redis.url, queues="py") as w:
+def pyworker(broker, redis):
+    with servers.CeleryWorker(
+        broker.url, backend=redis.url, queues="py"
+    ) as w:
         yield w
 
 

@@ -9,13 +9,19 @@ import servers
 from conftest import Caller  # of this folder
 
 
-def test_a_mixed_fleet_does_all_of_500_tasks(app, redis, queue):
+def test_a_mixed_fleet_does_all_of_500_tasks(app, broker, redis, queue):
     client = Caller(app)
     app.conf.result_extended = True
     with servers.Worker(
-        redis.url, queues=queue, env={"LOVAGE_RESULT_EXTENDED": "true"}
+        broker.url,
+        backend=redis.url,
+        queues=queue,
+        env={"LOVAGE_RESULT_EXTENDED": "true"},
     ) as c, servers.CeleryWorker(
-        redis.url, queues=queue, env={"RESULT_EXTENDED": "1"}
+        broker.url,
+        backend=redis.url,
+        queues=queue,
+        env={"RESULT_EXTENDED": "1"},
     ) as py:
         sent = [
             client.send("interop.add", i, 1, queue=queue) for i in range(500)
@@ -24,9 +30,7 @@ def test_a_mixed_fleet_does_all_of_500_tasks(app, redis, queue):
         assert values == [i + 1 for i in range(500)]
         by = collections.Counter(r.worker for r in sent)
         assert set(by) == {c.hostname, py.hostname}
-        servers.wait_for(
-            lambda: not redis.client().exists(queue, "unacked"), 10, "all acked"
-        )
+        servers.wait_for(lambda: broker.left(queue) == 0, 10, "all acked")
 
 
 def test_the_urgent_come_first(app, redis, queue, tmp_path):
@@ -50,34 +54,36 @@ def test_the_urgent_come_first(app, redis, queue, tmp_path):
 
 
 def test_what_a_stopped_worker_held_is_done_by_a_python_worker(
-    app, redis, queue
+    app, broker, redis, queue
 ):
     client = Caller(app)
-    with servers.Worker(redis.url, queues=queue, concurrency=1) as c:
+    with servers.Worker(
+        broker.url, backend=redis.url, queues=queue, concurrency=1
+    ) as c:
         sent = [
             client.send("interop.add", i, 1, queue=queue, countdown=2)
             for i in range(5)
         ]
-        servers.wait_for(
-            lambda: redis.client().hlen("unacked") >= 5, 10, "all reserved"
-        )
+        servers.wait_for(lambda: broker.held(queue) >= 5, 10, "all reserved")
         assert c.stop() == 0
-    with servers.CeleryWorker(redis.url, queues=queue):
+    with servers.CeleryWorker(broker.url, backend=redis.url, queues=queue):
         assert [r.get(timeout=30) for r in sent] == [1, 2, 3, 4, 5]
 
 
-def test_what_a_stopped_python_worker_held_is_done_by_lovage(app, redis, queue):
+def test_what_a_stopped_python_worker_held_is_done_by_lovage(
+    app, broker, redis, queue
+):
     client = Caller(app)
-    with servers.CeleryWorker(redis.url, queues=queue) as py:
+    with servers.CeleryWorker(
+        broker.url, backend=redis.url, queues=queue
+    ) as py:
         sent = [
             client.send("interop.add", i, 1, queue=queue, countdown=2)
             for i in range(5)
         ]
-        servers.wait_for(
-            lambda: redis.client().hlen("unacked") >= 5, 10, "all reserved"
-        )
+        servers.wait_for(lambda: broker.held(queue) >= 5, 10, "all reserved")
         py.stop()
-    with servers.Worker(redis.url, queues=queue):
+    with servers.Worker(broker.url, backend=redis.url, queues=queue):
         assert [r.get(timeout=30) for r in sent] == [1, 2, 3, 4, 5]
 
 
@@ -97,10 +103,14 @@ def test_an_unacked_message_is_as_kombu_writes_it(app, redis, queue):
     assert r.llen(queue) == 1
 
 
-def test_two_nodes_share_the_work(app, redis, queue):
+def test_two_nodes_share_the_work(app, broker, redis, queue):
     client = Caller(app)
     with servers.Worker(
-        redis.url, "--nodes=2", queues=queue, concurrency=1
+        broker.url,
+        "--nodes=2",
+        backend=redis.url,
+        queues=queue,
+        concurrency=1,
     ) as w:
         sent = [
             client.send("interop.nap", 0.05, queue=queue) for _ in range(40)

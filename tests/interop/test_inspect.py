@@ -61,9 +61,9 @@ def test_active_queues_and_stats(client, inspect):
     assert "interop.add" in stats["total"]
 
 
-def test_the_celery_program_shows_the_node(app, redis, worker):
+def test_the_celery_program_shows_the_node(app, broker, worker):
     done = subprocess.run(
-        [servers.PYTHON, "-m", "celery", "-b", redis.url, "status"],
+        [servers.PYTHON, "-m", "celery", "-b", broker.url, "status"],
         capture_output=True,
         text=True,
         timeout=60 * servers.SLOW,
@@ -72,7 +72,9 @@ def test_the_celery_program_shows_the_node(app, redis, worker):
     assert "1 node online" in done.stdout
 
 
-def test_a_worker_shuts_down_when_it_is_told(app, redis, queue):
-    with servers.Worker(redis.url, queues=queue) as other:
+def test_a_worker_shuts_down_when_it_is_told(app, broker, redis, queue):
+    with servers.Worker(
+        broker.url, backend=redis.url, queues=queue
+    ) as other:
         app.control.shutdown(destination=[other.hostname])
         assert other.wait(20) == 0

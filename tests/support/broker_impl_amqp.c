@@ -107,5 +107,5 @@ const struct broker_impl broker_impl_amqp = {
     .freeze = freeze,
     .inject = inject,
     .tags_void = true,
-    .restarts = 3,
+    .restarts = 2,
 };
