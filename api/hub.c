@@ -4,6 +4,8 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "base/log.h"
 
@@ -128,12 +130,22 @@ close_clients(struct hub *h)
         relay_close(relay, relay_closed, h);
 }
 
+void
+hub_wake(struct hub *h)
+{
+    (void)!eventfd_write(h->wake_fd, 1);
+}
+
 static void
-on_wake(uv_async_t *wake)
+on_wake(uv_poll_t *wake, int status, int events)
 {
     struct hub *h = wake->data;
+    eventfd_t count;
     bool closing;
 
+    (void)status;
+    (void)events;
+    (void)!eventfd_read(h->wake_fd, &count);
     take_calls(h);
     pthread_mutex_lock(&h->lock);
     closing = h->closing;
@@ -258,10 +270,16 @@ start_thread(struct hub *h, struct error *err)
 static enum status
 open_loop(struct hub *h, struct error *err)
 {
-    if (uv_loop_init(&h->loop) != 0)
+    h->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (h->wake_fd < 0)
+        return error_set(err, ST_NOMEM, "cannot make an eventfd");
+    if (uv_loop_init(&h->loop) != 0) {
+        close(h->wake_fd);
         return error_set(err, ST_NOMEM, "cannot make an event loop");
-    uv_async_init(&h->loop, &h->wake, on_wake);
+    }
+    uv_poll_init(&h->loop, &h->wake, h->wake_fd);
     h->wake.data = h;
+    uv_poll_start(&h->wake, UV_READABLE, on_wake);
     uv_timer_init(&h->loop, &h->sweep);
     h->sweep.data = h;
     uv_timer_start(&h->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
@@ -272,6 +290,7 @@ static void
 free_hub(struct hub *h)
 {
     uv_loop_close(&h->loop);
+    close(h->wake_fd);
     pthread_mutex_destroy(&h->lock);
     free(h);
 }
@@ -314,7 +333,7 @@ hub_close(struct hub *h, uint32_t flush_ms)
     h->closing = true;
     h->flush_ms = flush_ms;
     pthread_mutex_unlock(&h->lock);
-    uv_async_send(&h->wake);
+    hub_wake(h);
     pthread_join(h->thread, NULL);
     free_hub(h);
 }

@@ -79,6 +79,7 @@ enqueue(struct call *c)
 {
     struct hub *h = c->hub;
     enum status st = ST_OK;
+    bool first = false;
 
     pthread_mutex_lock(&h->lock);
     if (h->closing || h->calls >= CALLS_MAX) {
@@ -86,11 +87,12 @@ enqueue(struct call *c)
     } else {
         h->calls++;
         c->holders++;
+        first = list_empty(&h->queue); /* else the loop knows already */
         list_add_tail(&h->queue, &c->node);
     }
     pthread_mutex_unlock(&h->lock);
-    if (st == ST_OK)
-        uv_async_send(&h->wake);
+    if (first)
+        hub_wake(h);
     return st;
 }
 
@@ -151,7 +153,7 @@ call_cancel(struct call *c)
     pthread_mutex_lock(&h->lock);
     list_add_tail(&h->cancels, &c->cancel_node);
     pthread_mutex_unlock(&h->lock);
-    uv_async_send(&h->wake);
+    hub_wake(h);
 }
 
 /* ---- rows ---- */

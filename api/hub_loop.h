@@ -14,6 +14,10 @@
 struct call;
 
 struct hub {
+    /* Written to when there is something new for the loop.  No uv_async_t: its
+     * loop spins while the sender, which it has just preempted, is in the
+     * middle of sending. */
+    int wake_fd;
     pthread_mutex_t lock; /* guards what follows up to closing */
     struct list queue;    /* calls that the loop has not taken */
     struct list cancels;  /* calls that a thread has given up */
@@ -22,7 +26,7 @@ struct hub {
 
     /* What follows is the loop's alone, once the thread runs. */
     uv_loop_t loop;
-    uv_async_t wake;
+    uv_poll_t wake; /* of wake_fd */
     uv_timer_t sweep;
     pthread_t thread;
     const struct config *config;
@@ -77,6 +81,8 @@ struct call {
     struct hub_outcome outcome;
     struct hub_state snapshot;
 };
+
+void hub_wake(struct hub *h); /* from any thread */
 
 struct call *call_new(struct hub *h, void (*run)(struct hub *, struct call *));
 /* Puts the call into the queue and waits for its answer until deadline_us;
