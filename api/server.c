@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* civetweb, and only here.  It listens, gives each connection one of its
- * threads and writes what we have built; heads and bodies are read by
- * api/wire.c.  Every request goes through begin_request, before any of the
- * library's own handlers. */
+/* civetweb, and only here.  It listens and gives each connection one of its
+ * threads; api/wire.c reads and writes.  Every request goes through
+ * begin_request, before any of the library's own handlers. */
 #include "api/server.h"
 
 #include <civetweb.h>
@@ -67,7 +66,7 @@ add_head(struct buf *out, const struct response *rs, const char *request_id,
 
 /* Head and body in one write: two would wait for each other (Nagle). */
 static void
-write_answer(struct mg_connection *conn, struct response *rs,
+write_answer(struct mg_connection *conn, struct wire *w, struct response *rs,
              const char *request_id, bool head_only)
 {
     struct buf out;
@@ -78,7 +77,7 @@ write_answer(struct mg_connection *conn, struct response *rs,
     add_head(&out, rs, request_id, !rs->close);
     if (!head_only)
         buf_add(&out, (struct slice){rs->body.data, rs->body.len});
-    if (out.failed || mg_write(conn, out.data, out.len) <= 0)
+    if (out.failed || !wire_write(w, (struct slice){out.data, out.len}))
         rs->close = true;
     buf_fini(&out);
     if (rs->close)
@@ -89,7 +88,6 @@ write_answer(struct mg_connection *conn, struct response *rs,
 
 struct visit {
     struct api *api;
-    struct mg_connection *conn;
     struct wire *wire;
     bool expects; /* waits for "100 Continue" before it sends the body */
 };
@@ -100,7 +98,8 @@ read_body(void *arg, struct buf *out, struct guard_refusal *why)
     static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
     struct visit *v = arg;
 
-    if (v->expects && mg_write(v->conn, go_on, sizeof(go_on) - 1) <= 0) {
+    if (v->expects &&
+        !wire_write(v->wire, (struct slice){go_on, sizeof(go_on) - 1})) {
         *why = (struct guard_refusal){400, "Request body cut short"};
         return false;
     }
@@ -127,8 +126,7 @@ static void
 serve(struct server *s, struct mg_connection *conn, struct wire *w,
       const struct http_request *rq)
 {
-    struct visit v = {
-        .api = s->api, .conn = conn, .wire = w, .expects = rq->expect_continue};
+    struct visit v = {.api = s->api, .wire = w, .expects = rq->expect_continue};
     struct exchange x = {.api = s->api, .rq = rq, .gone = stop_waiting};
     uint64_t from = clock_mono_us();
 
@@ -136,7 +134,7 @@ serve(struct server *s, struct mg_connection *conn, struct wire *w,
     response_init(&x.rs);
     x.rs.close = !rq->keep_alive || is_crowded(s);
     dispatch(&x, read_body);
-    write_answer(conn, &x.rs, x.request_id, rq->method == HTTP_HEAD);
+    write_answer(conn, w, &x.rs, x.request_id, rq->method == HTTP_HEAD);
     dispatch_observe(x.route, x.rs.status, clock_mono_us() - from);
     log_debug("request", "id=%s method=%.*s path=%.*s status=%d us=%" PRIu64,
               x.request_id, (int)rq->method_text.len, rq->method_text.ptr,
@@ -155,7 +153,7 @@ refuse(struct mg_connection *conn, struct wire *w,
     response_init(&rs);
     rs.close = true;
     response_error(&rs, why->status, why->detail);
-    write_answer(conn, &rs, "", false);
+    write_answer(conn, w, &rs, "", false);
     dispatch_observe(NULL, why->status, 0);
     log_info("request refused", "status=%d reason=%s", why->status,
              why->detail);

@@ -8,7 +8,7 @@
  * it.  Ours passes through on all threads but civetweb's workers.  There it
  * reads one whole head under the strict rules of api/guard.c, and gives
  * civetweb a fixed head without a body instead.  So civetweb does what it is
- * good at (listen, threads, keep-alive, writing) and parses nothing that a
+ * good at (listen, threads, keep-alive) and parses nothing that a
  * client wrote.  Surplus bytes stay in the kernel (MSG_PEEK), where civetweb's
  * poll() sees them: they are the next request. */
 #include "api/wire.h"
@@ -27,7 +27,8 @@ enum {
     TICK_MS = 200, /* how often a waiting wire looks for wire_stop() */
     DRAIN_MS = 500,
     DRAIN_BYTES = 1 << 20,
-    CHUNK_LINE_MAX = 10 /* 8 digits and CRLF */
+    CHUNK_LINE_MAX = 10, /* 8 digits and CRLF */
+    WRITE_RATE = 1 << 20 /* bytes a second that a client has to take */
 };
 
 struct wire {
@@ -64,12 +65,11 @@ sys_recv(int fd, void *p, size_t n, int flags)
     return got;
 }
 
-/* Waits until bytes are there.  False: the deadline has passed, or the server
- * ends. */
+/* Waits for an event.  False: the deadline has passed, or the server ends. */
 static bool
-wait_readable(int fd, uint64_t deadline_us)
+wait_for(int fd, short event, uint64_t deadline_us)
 {
-    struct pollfd pfd = {.fd = fd, .events = POLLIN};
+    struct pollfd pfd = {.fd = fd, .events = event};
 
     while (!atomic_load(&stopping)) {
         uint64_t now = clock_mono_us();
@@ -82,6 +82,12 @@ wait_readable(int fd, uint64_t deadline_us)
             return true;
     }
     return false;
+}
+
+static bool
+wait_readable(int fd, uint64_t deadline_us)
+{
+    return wait_for(fd, POLLIN, deadline_us);
 }
 
 /* Takes n bytes that have been peeked at already. */
@@ -320,6 +326,32 @@ wire_body(struct wire *w, struct buf *out, struct guard_refusal *why)
     if (w->rq.chunked)
         return read_chunks(w, out, why);
     return read_into(w, out, (size_t)w->rq.content_length, why);
+}
+
+/* ---- answers ---- */
+
+bool
+wire_write(struct wire *w, struct slice text)
+{
+    uint64_t deadline_us = clock_mono_us() +
+                           w->limits.timeout_ms * UINT64_C(1000) +
+                           text.len * UINT64_C(1000000) / WRITE_RATE;
+
+    while (text.len > 0) {
+        ssize_t sent =
+            send(w->fd, text.ptr, text.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        if (sent > 0) {
+            text.ptr += sent;
+            text.len -= (size_t)sent;
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            if (!wait_for(w->fd, POLLOUT, deadline_us))
+                return false;
+        } else if (errno != EINTR) {
+            return false;
+        }
+    }
+    return true;
 }
 
 bool

@@ -36,6 +36,11 @@ const struct http_request *wire_take(struct wire *w, struct guard_refusal *why);
  * be closed. */
 bool wire_body(struct wire *w, struct buf *out, struct guard_refusal *why);
 
+/* Writes all of text, for as long as a request may take and a second more for
+ * each MiB: a client that reads slowly must not keep the thread either.  False:
+ * the connection must be closed. */
+bool wire_write(struct wire *w, struct slice text);
+
 /* True when the client has closed its side: nobody waits for the answer. */
 bool wire_gone(const struct wire *w);
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients that send slowly, or nothing, hold a thread only so long."""
 
+import contextlib
+import socket
 import threading
 import time
 
@@ -89,3 +91,38 @@ def test_threads_that_are_all_taken_are_not_kept_by_keep_alive(redis, shared_dat
             assert s.recv(100).startswith(b"HTTP/1.1 200 ")
             s.close()
         assert time.monotonic() - begin < 3 * servers.SLOW
+
+
+def read_slowly(port, path, ended):
+    """20 kB/s, until the server closes or the test ends."""
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.connect(("127.0.0.1", port))
+        s.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        with contextlib.suppress(OSError):
+            while s.recv(2048) and not ended.wait(0.1):
+                pass
+
+
+def test_clients_that_read_slowly_do_not_keep_their_threads(redis, shared_database):
+    row = {"name": "x", "task": "slow.reader", "args": ["y" * 60000]}
+    path = "/api/v1/tasks?task=slow.reader&limit=100"  # 6 MB: 6 s more
+    ended = threading.Event()
+    env = {"LOVAGE_API_THREADS": "2", "LOVAGE_API_REQUEST_TIMEOUT": TIMEOUT}
+    with servers.Api(redis.url, shared_database, env=env) as api:
+        for _ in range(100):
+            assert wire.request(api.port, "POST", "/api/v1/tasks", row).status == 201
+        readers = [
+            threading.Thread(target=read_slowly, args=(api.port, path, ended))
+            for _ in range(2)
+        ]
+        for t in readers:
+            t.start()
+        time.sleep(1)
+        begin = time.monotonic()
+        answer = wire.request(api.port, "GET", "/healthz", timeout=20 * servers.SLOW)
+        ended.set()
+        assert answer.status == 200
+        assert 2 < time.monotonic() - begin < (TIMEOUT + 8) * servers.SLOW
+        for t in readers:
+            t.join()
