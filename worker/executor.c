@@ -18,6 +18,7 @@
 #include "protocol/task.h"
 #include "worker/builtin.h"
 #include "worker/frame.h"
+#include "worker/recall.h"
 #include "worker/task.h"
 #include "worker/worker.h"
 
@@ -28,7 +29,8 @@ struct executor_state {
     size_t used;              /* bytes of in that are dealt with */
     uint32_t job;             /* the one that runs */
     char id[TASK_ID_MAX + 1]; /* its id: in moves while it runs */
-    bool want_rss;            /* the node asks for it: max_memory_per_child */
+    struct recall_page *page;
+    bool want_rss; /* the node asks for it: max_memory_per_child */
 };
 
 /* Set by SIGUSR1: the soft time limit of what runs has passed. */
@@ -278,28 +280,29 @@ report_or_explain(struct executor_state *x, struct outcome *o)
     return report(x, o);
 }
 
+/* False: it makes no sense, or the node is gone. */
 static bool
-run_one(struct executor_state *x, const struct frame *f)
+run_one(struct executor_state *x, const struct frame *f,
+        const struct frame_run *run)
 {
     struct json_object *args = NULL, *kwargs = NULL;
     struct lovage_task_def missing = {.name = "", .params = -1};
     const struct lovage_task_def *def;
-    struct frame_run run;
     lovage_task t;
     bool ok = false;
 
-    if (frame_read_run(f, &run, NULL) != ST_OK || run.id.len > TASK_ID_MAX ||
-        json_parse(run.args, JSON_DEPTH, &args, NULL) != ST_OK ||
-        json_parse(run.kwargs, JSON_DEPTH, &kwargs, NULL) != ST_OK)
+    if (run->id.len > TASK_ID_MAX ||
+        json_parse(run->args, JSON_DEPTH, &args, NULL) != ST_OK ||
+        json_parse(run->kwargs, JSON_DEPTH, &kwargs, NULL) != ST_OK)
         goto out;
     x->job = f->job;
-    memcpy(x->id, run.id.ptr, run.id.len + 1);
-    def = registry_find(run.name);
+    memcpy(x->id, run->id.ptr, run->id.len + 1);
+    def = registry_find(run->name);
     task_init(&t, def ? def : &missing, &executor_host, x);
     t.args = args;
     t.kwargs = kwargs;
     t.id = x->id;
-    t.retries = run.retries;
+    t.retries = run->retries;
     soft_passed = 0;
     if (def)
         task_run(&t);
@@ -318,12 +321,18 @@ static void
 serve(struct executor_state *x)
 {
     struct frame f = {.type = FRAME_READY};
+    struct frame_run run;
 
     if (!write_frame(&f))
         return;
-    while (next_frame(x, &f))
-        if (f.type == FRAME_RUN && !run_one(x, &f))
+    while (next_frame(x, &f)) {
+        if (f.type != FRAME_RUN)
+            continue;
+        if (frame_read_run(&f, &run, NULL) != ST_OK)
             return;
+        if (recall_begin(x->page, run.batch, f.job) && !run_one(x, &f, &run))
+            return;
+    }
 }
 
 /* The service manager's signals are for the supervisor, which passes them on;
@@ -373,6 +382,9 @@ executor_main(const struct config *config)
     buf_init(&x.in, FRAME_BUF_MAX);
     if (!greet(&x)) {
         code = EXIT_FAILURE;
+    } else if (recall_attach(&x.page, &err) != ST_OK) {
+        log_error("executor cannot start", "reason=%s", err.text);
+        code = EXIT_FAILURE;
     } else if (builtin_register(registry_get(), &err) != ST_OK ||
                registry_load_all(config->worker_include, &err) != ST_OK) {
         log_error("executor cannot start", "reason=%s", err.text);
@@ -380,6 +392,7 @@ executor_main(const struct config *config)
     } else {
         serve(&x);
     }
+    recall_free(x.page);
     buf_fini(&x.in);
     return code;
 }

@@ -10,7 +10,7 @@ struct head {
 
 struct run_head {
     int64_t retries;
-    uint32_t id_len, args_len;
+    uint32_t id_len, args_len, batch, unused;
 };
 
 _Static_assert(sizeof(struct head) == FRAME_HEAD, "the head has no holes");
@@ -49,6 +49,7 @@ void
 frame_add_run(struct buf *out, uint32_t job, const struct frame_run *run)
 {
     struct run_head r = {.retries = run->retries,
+                         .batch = run->batch,
                          .id_len = (uint32_t)run->id.len,
                          .args_len = (uint32_t)run->args.len};
     struct slice s = {(const char *)&r, sizeof(r)}, nul = {"", 1};
@@ -78,6 +79,7 @@ frame_read_run(const struct frame *f, struct frame_run *out, struct error *err)
         f->head.ptr[sizeof(r) + r.id_len] != '\0')
         return error_set(err, ST_PROTO, "a task's id of %u bytes", r.id_len);
     out->retries = r.retries;
+    out->batch = r.batch;
     out->id.ptr = f->head.ptr + sizeof(r);
     out->id.len = r.id_len;
     out->name.ptr = out->id.ptr + r.id_len + 1;

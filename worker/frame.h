@@ -37,6 +37,7 @@ struct frame {
  * JSON texts of args, an array, and kwargs, an object. */
 struct frame_run {
     int64_t retries;
+    uint32_t batch; /* the number of its first job: worker/recall.h */
     struct slice id, name, args, kwargs;
 };
 

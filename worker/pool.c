@@ -11,8 +11,12 @@
 #include "base/log.h"
 #include "worker/frame.h"
 #include "worker/pool_process.h"
+#include "worker/recall.h"
 
-enum { TEXT_MAX = 2 * FRAME_BUF_MAX };
+enum {
+    TEXT_MAX = 2 * FRAME_BUF_MAX,
+    LONG_MS = 20 /* an executor that says nothing for that long is busy */
+};
 
 static struct job *
 first_job(const struct executor *x)
@@ -22,15 +26,63 @@ first_job(const struct executor *x)
     return list_entry(x->jobs.next, struct job, link);
 }
 
+static void
+take_out(struct job *j)
+{
+    list_del(&j->link);
+    j->executor = NULL;
+}
+
+/* ---- batches ---- */
+
+/* The one that has begun takes long: those behind it need not wait for it. */
+static void
+take_back(struct executor *x)
+{
+    struct pool *p = x->pool;
+    uint32_t begun = recall_begun(x->page);
+    struct job *j = NULL;
+
+    list_for_each (l, &x->jobs) {
+        j = list_entry(l, struct job, link);
+        if (j->number == begun)
+            break;
+        j = NULL;
+    }
+    /* Nothing of it has begun, or it has just ended: looked at again. */
+    if (!j || !recall_close(x->page, x->batch, begun))
+        return;
+    /* Backwards: what is returned goes to the front of the line again. */
+    while (x->jobs.prev != &j->link) {
+        struct job *last = list_entry(x->jobs.prev, struct job, link);
+
+        take_out(last);
+        p->ev->returned(p->arg, last);
+    }
+    if (pool_free(p))
+        p->ev->room(p->arg);
+}
+
 /* ---- time limits ---- */
 
 static void limit_passed(uv_timer_t *uv);
+
+static bool
+has_more(const struct executor *x)
+{
+    return x->jobs.next != x->jobs.prev;
+}
 
 static void
 set_limit(struct executor *x, const struct job *j)
 {
     uint64_t next = j->hard_ms;
 
+    /* The jobs of a batch have no limits: it is another time that passes. */
+    if (has_more(x)) {
+        uv_timer_start(&x->limit, limit_passed, LONG_MS, 0);
+        return;
+    }
     if (j->soft_ms && !x->soft_sent && (!next || j->soft_ms < next))
         next = j->soft_ms;
     if (next) {
@@ -51,6 +103,11 @@ limit_passed(uv_timer_t *uv)
 
     if (!j)
         return;
+    if (has_more(x)) {
+        take_back(x);
+        set_limit(x, j);
+        return;
+    }
     ran = (clock_mono_us() - j->started_us) / 1000 + 1;
     if (j->hard_ms && ran >= j->hard_ms) {
         executor_kill(x, POOL_HARD_LIMIT, SIGKILL);
@@ -74,13 +131,6 @@ begin_first(struct executor *x)
     j->started_us = clock_mono_us();
     set_limit(x, j);
     x->pool->ev->started(x->pool->arg, j, x->process.pid);
-}
-
-static void
-take_out(struct job *j)
-{
-    list_del(&j->link);
-    j->executor = NULL;
 }
 
 static void
@@ -261,6 +311,7 @@ enum status
 pool_run(struct pool *p, const struct pool_call *calls, size_t n)
 {
     struct executor *x = find_free(p);
+    uint32_t batch = 0;
     struct buf b;
     enum status st;
 
@@ -268,13 +319,19 @@ pool_run(struct pool *p, const struct pool_call *calls, size_t n)
         return ST_AGAIN;
     buf_init(&b, TEXT_MAX);
     for (size_t i = 0; i < n; i++) {
+        struct frame_run run = calls[i].run;
+
         calls[i].job->number = ++p->job_number;
-        frame_add_run(&b, p->job_number, &calls[i].run);
+        if (i == 0)
+            batch = p->job_number;
+        run.batch = batch;
+        frame_add_run(&b, p->job_number, &run);
     }
     st = b.failed ? ST_TOOBIG : executor_write(x, &b);
     buf_fini(&b);
     if (st != ST_OK)
         return st;
+    x->batch = batch;
     for (size_t i = 0; i < n; i++) {
         calls[i].job->executor = x;
         calls[i].job->started_us = 0;

@@ -11,7 +11,8 @@
 
 /* A node's executors: processes that run blocking tasks.  An executor gets work
  * only when it is free.  Very short tasks may go to it a few at a time: they
- * run in order, and those that had not begun come back when it dies. */
+ * run in order, and those that had not begun come back when it dies, or when
+ * one of them is not short after all. */
 struct pool;
 
 enum { POOL_BATCH_MAX = 32 };

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "worker/recall.h"
 
 enum {
     AGAIN_FIRST_MS = 100,
@@ -57,6 +58,7 @@ handle_closed(uv_handle_t *h)
     if (--x->handles)
         return;
     buf_fini(&x->in);
+    recall_free(x->page);
     free(x);
     p->alive--;
     maybe_gone(p);
@@ -301,12 +303,12 @@ executor_ready(struct executor *x)
 }
 
 static int
-spawn(struct executor *x, int fd)
+spawn(struct executor *x, int fd, int page_fd)
 {
     struct pool *p = x->pool;
     char exe[] = "/proc/self/exe", sub[] = "executor";
     char *argv[ARGV_MAX + 1];
-    uv_stdio_container_t io[4] = {{.flags = UV_IGNORE}};
+    uv_stdio_container_t io[5] = {{.flags = UV_IGNORE}};
     uv_process_options_t o = {
         .file = exe, .args = argv, .exit_cb = exited, .stdio = io};
     int n = p->argc < ARGV_MAX ? p->argc : ARGV_MAX;
@@ -315,11 +317,12 @@ spawn(struct executor *x, int fd)
         argv[i] = p->argv[i];
     argv[1] = sub;
     argv[n] = NULL;
-    io[1].flags = io[2].flags = io[3].flags = UV_INHERIT_FD;
+    io[1].flags = io[2].flags = io[3].flags = io[4].flags = UV_INHERIT_FD;
     io[1].data.fd = STDERR_FILENO;
     io[2].data.fd = STDERR_FILENO;
     io[3].data.fd = fd;
-    o.stdio_count = 4;
+    io[RECALL_FD].data.fd = page_fd;
+    o.stdio_count = 5;
     return uv_spawn(p->loop, &x->process, &o);
 }
 
@@ -346,22 +349,26 @@ executor_new(struct pool *p, size_t at)
 static enum status
 start(struct executor *x)
 {
-    int fds[2] = {-1, -1}, rc = -1;
+    int fds[2] = {-1, -1}, page_fd = -1, rc = -1;
+    struct error err = {.text = "socket"};
 
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0 &&
+    if (recall_create(&x->page, &page_fd, &err) == ST_OK &&
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0 &&
         uv_pipe_open(&x->pipe, fds[0]) == 0) {
-        rc = spawn(x, fds[1]);
+        rc = spawn(x, fds[1], page_fd);
         x->handles++; /* uv_spawn has made the handle even when it fails */
     } else if (fds[0] >= 0) {
         close(fds[0]);
     }
     if (fds[1] >= 0)
         close(fds[1]);
+    if (page_fd >= 0)
+        close(page_fd);
     if (rc == 0 && say_hello(x) == ST_OK &&
         uv_read_start((uv_stream_t *)&x->pipe, alloc, readable) == 0)
         return ST_OK;
     log_error("cannot start an executor", "reason=%s",
-              rc ? uv_strerror(rc) : "socket");
+              rc < -1 ? uv_strerror(rc) : err.text);
     if (rc == 0)
         uv_process_kill(&x->process, SIGKILL);
     if (x->handles == 3)

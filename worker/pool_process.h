@@ -23,6 +23,8 @@ struct executor {
     bool eof, exited;
     bool soft_sent;
     struct list jobs; /* struct job, in the order they run */
+    struct recall_page *page;
+    uint32_t batch; /* the one that it has */
     uint64_t done;
     struct buf in;
     enum pool_death death;

@@ -3,6 +3,8 @@
 
 import collections
 import json
+import os
+import signal
 import time
 
 import servers
@@ -31,6 +33,35 @@ def test_a_mixed_fleet_does_all_of_500_tasks(app, broker, redis, queue):
         by = collections.Counter(r.worker for r in sent)
         assert set(by) == {c.hostname, py.hostname}
         servers.wait_for(lambda: broker.left(queue) == 0, 10, "all acked")
+
+
+def test_the_short_do_not_wait_behind_one_that_is_long(app, redis, queue):
+    client = Caller(app)
+    with servers.Worker(redis.url, queues=queue, concurrency=2) as w:
+        nap = lambda s: client.send("interop.nap", s, queue=queue)  # noqa: E731
+        for r in [nap(0) for _ in range(200)]:  # known to be short
+            r.get(timeout=20)
+        os.kill(w.nodes()[0], signal.SIGSTOP)  # so that they travel together
+        some = [nap(0) for _ in range(10)]
+        long = nap(4)
+        more = [nap(0) for _ in range(60)]
+        os.kill(w.nodes()[0], signal.SIGCONT)
+        for r in some + more:
+            r.get(timeout=20)
+        assert not long.ready()
+        assert long.get(timeout=20) == "rested"
+
+
+def test_each_of_many_in_a_row_sees_its_own_request(app, redis, queue):
+    client = Caller(app)
+    with servers.Worker(redis.url, queues=queue, concurrency=1) as w:
+        ask = lambda: client.send("interop.request", "id", queue=queue)  # noqa: E731
+        for r in [ask() for _ in range(100)]:
+            assert r.get(timeout=20) == r.id
+        os.kill(w.nodes()[0], signal.SIGSTOP)
+        sent = [ask() for _ in range(100)]
+        os.kill(w.nodes()[0], signal.SIGCONT)
+        assert [r.get(timeout=20) for r in sent] == [r.id for r in sent]
 
 
 def test_the_urgent_come_first(app, redis, queue, tmp_path):

@@ -101,7 +101,11 @@ first(const struct buf *b)
 
 Test(frame, of_a_task_holds_its_call_and_ends_its_texts_with_nul)
 {
-    struct frame_run in = {3, text("some-id"), text("proj.add"), text("[1, 2]"),
+    struct frame_run in = {3,
+                           9,
+                           text("some-id"),
+                           text("proj.add"),
+                           text("[1, 2]"),
                            text("{\"a\": 1}")};
     struct frame_run out;
     struct frame f;
@@ -114,6 +118,7 @@ Test(frame, of_a_task_holds_its_call_and_ends_its_texts_with_nul)
     cr_expect_eq(f.job, 7);
     cr_assert_eq(frame_read_run(&f, &out, NULL), ST_OK);
     cr_expect_eq(out.retries, 3);
+    cr_expect_eq(out.batch, 9);
     cr_expect_str_eq(out.id.ptr, "some-id");
     cr_expect_str_eq(out.name.ptr, "proj.add");
     cr_expect(is(out.id, "some-id"));
@@ -125,7 +130,7 @@ Test(frame, of_a_task_holds_its_call_and_ends_its_texts_with_nul)
 
 Test(frame, of_a_task_that_is_cut_or_lies_about_its_lengths_is_refused)
 {
-    struct frame_run in = {0, text("id"), text("t"), text("[]"), text("{}")};
+    struct frame_run in = {0, 0, text("id"), text("t"), text("[]"), text("{}")};
     struct frame_run out;
     struct error err;
     struct frame f, bad;
