@@ -108,10 +108,11 @@ def test_killed_nodes_tell_what_died_with_early_acks(place):
             os.kill(worker.nodes()[0], signal.SIGKILL)
         found = settled(redis, ids, 120)
         assert sum(found.values()) == N
-        # At most what ran at the three kills is told as failed; a task may
-        # have written its line and died before its result was stored.
-        assert found["FAILURE"] <= 3 * 8
-        assert len(ledger.missing(N)) <= found["FAILURE"]
+        # At most what ran at the three kills is missing.  A task may have
+        # written its line and died before its result was stored, while its
+        # executor had begun the next: both are told as failed.
+        assert len(ledger.missing(N)) <= 3 * 8
+        assert len(ledger.missing(N)) <= found["FAILURE"] <= 3 * 2 * 8
 
 
 def test_a_killed_tree_is_replaced_by_the_next_worker(place):
