@@ -36,13 +36,15 @@ enum status hub_submit(struct hub *h, const struct records_new *n,
 
 /* A row that is not final is first compared with the result backend: a Python
  * worker may have run the task.  ST_NOTFOUND: no such task. */
-enum status hub_get(struct hub *h, struct slice id, struct hub_rows **out);
+enum status hub_get(struct hub *h, struct records_key key,
+                    struct hub_rows **out);
 enum status hub_list(struct hub *h, const struct records_filter *f,
                      struct hub_rows **out);
 /* As records_update and records_delete. */
-enum status hub_update(struct hub *h, struct slice id,
+enum status hub_update(struct hub *h, struct records_key key,
                        const struct records_change *c, struct hub_rows **out);
-enum status hub_delete(struct hub *h, struct slice id, struct hub_rows **out);
+enum status hub_delete(struct hub *h, struct records_key key,
+                       struct hub_rows **out);
 
 /* Tells all workers that id is revoked; best effort, does not wait for them. */
 enum status hub_revoke(struct hub *h, struct slice id, bool terminate);

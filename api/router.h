@@ -16,7 +16,7 @@ enum route_verdict {
     ROUTE_FOUND,
     ROUTE_SLASH,   /* found without its trailing slash: 307 */
     ROUTE_MISSING, /* 404 */
-    ROUTE_BAD      /* 400: bad escape, NUL, "..", "\", "%2f" */
+    ROUTE_BAD      /* 400: bad escape, control character, ".." */
 };
 
 /* Finds the route of an encoded path; id gets the decoded {task_id}. */

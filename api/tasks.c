@@ -18,7 +18,8 @@ enum {
     QUEUE_CHARS = 200,
     PRIORITY_MAX = 9,
     LIMIT_DEFAULT = 20,
-    LIMIT_MAX = 100
+    LIMIT_MAX = 100,
+    DIGITS_MAX = 18 /* of an integer id: fewer than fit in a bigint */
 };
 
 static const double delay_max_s = 10.0 * 366 * 86400;
@@ -69,38 +70,25 @@ is_uuid(const char *s)
     return s[ID_LEN] == '\0';
 }
 
-static bool
-is_number(const char *s)
+/* The task that the path names: digits are the integer id, all else is a Celery
+ * id.  A UUID is made lower case, as Celery writes it. */
+static struct records_key
+path_key(struct exchange *x)
 {
-    size_t n = strspn(s, "0123456789");
+    struct records_key key = {{NULL, 0}, 0};
+    size_t n = strlen(x->id);
 
-    return n > 0 && n <= 18 && s[n] == '\0' && s[0] != '0';
-}
-
-/* A UUID (made lower case, as Celery writes them) or the integer id; otherwise
- * answers 422. */
-static bool
-take_id(struct exchange *x, struct slice *id)
-{
-    struct problems p = {NULL, 0};
-    struct json_object *input;
-
-    if (!is_uuid(x->id) && !is_number(x->id)) {
-        input = json_object_new_string(x->id);
-        problem_add(&p, (struct loc){"path", "task_id", -1, NULL},
-                    &(struct problem){
-                        .type = "uuid_parsing",
-                        .msg = "Input should be a valid UUID or integer id",
-                        .input = input});
-        json_object_put(input);
-        problems_answer(&p, &x->rs);
-        return false;
+    if (strspn(x->id, "0123456789") == n) {
+        if (n <= DIGITS_MAX && x->id[0] != '0')
+            key.seq = strtoll(x->id, NULL, 10);
+        return key; /* 0: there is none */
     }
-    for (char *c = x->id; *c != '\0'; c++)
-        if (*c >= 'A' && *c <= 'F')
-            *c = (char)(*c | 0x20);
-    *id = (struct slice){x->id, strlen(x->id)};
-    return true;
+    if (is_uuid(x->id))
+        for (char *c = x->id; *c != '\0'; c++)
+            if (*c >= 'A' && *c <= 'F')
+                *c = (char)(*c | 0x20);
+    key.id = (struct slice){x->id, n};
+    return key;
 }
 
 /* ---- the body ---- */
@@ -279,12 +267,8 @@ void
 tasks_get(struct exchange *x)
 {
     struct hub_rows *rows = NULL;
-    struct slice id;
-    enum status st;
+    enum status st = hub_get(x->api->hub, path_key(x), &rows);
 
-    if (!take_id(x, &id))
-        return;
-    st = hub_get(x->api->hub, id, &rows);
     answer_rows(x, st, rows);
 }
 
@@ -364,7 +348,7 @@ change_call(struct exchange *x, struct submission *s,
         st = submission_encode(s, s->queue, row->id, &m);
     if (st == ST_OK) {
         c.message = (struct slice){m->envelope, m->envelope_len};
-        st = hub_update(x->api->hub, row->id, &c, out);
+        st = hub_update(x->api->hub, (struct records_key){row->id, 0}, &c, out);
     }
     answer_rows(x, st, *out);
     *out = NULL;
@@ -376,22 +360,22 @@ change_call(struct exchange *x, struct submission *s,
 }
 
 static void
-change_words(struct exchange *x, const struct submission *s, struct slice id,
-             struct hub_rows **out)
+change_words(struct exchange *x, const struct submission *s,
+             struct records_key key, struct hub_rows **out)
 {
     struct records_change c = {.name = s->name, .description = s->description};
-    enum status st = hub_update(x->api->hub, id, &c, out);
+    enum status st = hub_update(x->api->hub, key, &c, out);
 
     answer_rows(x, st, *out);
     *out = NULL;
 }
 
 static void
-update(struct exchange *x, struct submission *s, struct slice status,
-       struct slice id)
+update(struct exchange *x, struct submission *s, struct slice status)
 {
+    struct records_key key = path_key(x);
     struct hub_rows *old = NULL, *rows = NULL;
-    enum status st = hub_get(x->api->hub, id, &old);
+    enum status st = hub_get(x->api->hub, key, &old);
 
     if (st != ST_OK || old->count == 0)
         submission_refused(&x->rs, st != ST_OK ? st : ST_NOTFOUND);
@@ -402,7 +386,7 @@ update(struct exchange *x, struct submission *s, struct slice status,
              s->priority >= 0)
         change_call(x, s, &old->rows[0], &rows);
     else if (s->name.ptr != NULL || s->description.ptr != NULL)
-        change_words(x, s, id, &rows);
+        change_words(x, s, key, &rows);
     else
         answer_row(x, 200, &old->rows[0]);
     free(old);
@@ -428,11 +412,9 @@ tasks_update(struct exchange *x)
 {
     struct submission s = SUBMISSION_INIT;
     struct problems p = {NULL, 0};
-    struct slice status = {NULL, 0}, id;
+    struct slice status = {NULL, 0};
     struct json_object *v;
 
-    if (!take_id(x, &id))
-        return;
     refuse_nulls(x, &p);
     read_words(x, &p, false, &s);
     read_call(x, &p, false, &s);
@@ -440,7 +422,7 @@ tasks_update(struct exchange *x)
     if (check_member(&p, x->body, "status", false, &v))
         check_word(&p, in_body("status"), v, statuses, &status);
     if (!problems_answer(&p, &x->rs))
-        update(x, &s, status, id);
+        update(x, &s, status);
 }
 
 /* ---- remove ---- */
@@ -453,12 +435,11 @@ tasks_delete(struct exchange *x)
     struct problems p = {NULL, 0};
     struct hub_rows *rows = NULL;
     bool terminate = query_bool(&x->query, "terminate", false, &p);
-    struct slice id;
     enum status st;
 
-    if (problems_answer(&p, &x->rs) || !take_id(x, &id))
+    if (problems_answer(&p, &x->rs))
         return;
-    st = hub_delete(x->api->hub, id, &rows);
+    st = hub_delete(x->api->hub, path_key(x), &rows);
     /* Removed and never run again in any case; the workers are told so that
      * they drop what they hold. */
     if (st == ST_OK && rows->count == 1 &&

@@ -71,5 +71,5 @@ resume_start(struct request *rq)
         consumer_done(rq);
         return;
     }
-    records_get(rq->n->records, rq->tm.id, found, rq);
+    records_get(rq->n->records, (struct records_key){rq->tm.id, 0}, found, rq);
 }

@@ -82,8 +82,14 @@ typedef void records_rows_fn(void *arg, enum status st,
                              const struct records_row *rows, size_t n,
                              int64_t total);
 
-/* id: the Celery id or the integer id in text.  n is 0 or 1; none is ST_OK. */
-void records_get(struct records *r, struct slice id, records_rows_fn *fn,
+/* Which task: the Celery id or, with ptr NULL, the integer id.  Never both from
+ * one text: a producer may call a task "7". */
+struct records_key {
+    struct slice id;
+    int64_t seq;
+};
+/* n is 0 or 1; none is ST_OK. */
+void records_get(struct records *r, struct records_key key, records_rows_fn *fn,
                  void *arg);
 
 struct records_filter {
@@ -106,14 +112,14 @@ struct records_change {
     struct slice name, description;
     struct slice task, args, kwargs, queue, message;
 };
-void records_update(struct records *r, struct slice id,
+void records_update(struct records *r, struct records_key key,
                     const struct records_change *c, records_rows_fn *fn,
                     void *arg);
 /* Revokes what is not done and removes the row and its outbox row; answers with
  * the row as it was, or ST_NOTFOUND.  A later delivery of the id is not run
  * (revoked table, kept for 30 days); an outcome that comes later is dropped. */
-void records_delete(struct records *r, struct slice id, records_rows_fn *fn,
-                    void *arg);
+void records_delete(struct records *r, struct records_key key,
+                    records_rows_fn *fn, void *arg);
 
 /* ---- the outbox relay: api and worker ---- */
 

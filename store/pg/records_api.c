@@ -7,26 +7,12 @@
 
 #include "store/pg/internal.h"
 
-enum {
-    MAX_DIGITS = 18, /* of an integer id: fewer than fit in a bigint */
-    MAX_PAGE = 1000,
-    MAX_PATTERN = 1000
-};
+enum { MAX_PAGE = 1000, MAX_PATTERN = 1000 };
 
-/* The integer id that text is, or -1. */
-static int64_t
-integer_id(struct slice text)
+static struct op_value
+op_seq(struct records_key key)
 {
-    int64_t n = 0;
-
-    if (text.len == 0 || text.len > MAX_DIGITS)
-        return -1;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] < '0' || text.ptr[i] > '9')
-            return -1;
-        n = n * 10 + (text.ptr[i] - '0');
-    }
-    return n;
+    return op_int(key.id.ptr != NULL ? -1 : key.seq);
 }
 
 /* A pattern of LIKE that finds s anywhere. */
@@ -62,9 +48,10 @@ records_submit(struct records *r, const struct records_new *n,
 }
 
 void
-records_get(struct records *r, struct slice id, records_rows_fn *fn, void *arg)
+records_get(struct records *r, struct records_key key, records_rows_fn *fn,
+            void *arg)
 {
-    const struct op_value v[] = {op_text(id), op_int(integer_id(id))};
+    const struct op_value v[] = {op_text(key.id), op_seq(key)};
 
     records_ask(r, PG_GET, v, (union op_fn){.rows = fn}, arg);
 }
@@ -91,14 +78,14 @@ records_list(struct records *r, const struct records_filter *f,
 }
 
 void
-records_update(struct records *r, struct slice id,
+records_update(struct records *r, struct records_key key,
                const struct records_change *c, records_rows_fn *fn, void *arg)
 {
     bool deep = c->task.ptr != NULL || c->args.ptr != NULL ||
                 c->kwargs.ptr != NULL || c->queue.ptr != NULL ||
                 c->message.ptr != NULL;
     const struct op_value v[] = {
-        op_text(id),         op_int(integer_id(id)),
+        op_text(key.id),     op_seq(key),
         op_text(c->name),    op_text(c->description),
         op_text(c->task),    op_text(c->args),
         op_text(c->kwargs),  op_text(c->queue),
@@ -109,10 +96,10 @@ records_update(struct records *r, struct slice id,
 }
 
 void
-records_delete(struct records *r, struct slice id, records_rows_fn *fn,
+records_delete(struct records *r, struct records_key key, records_rows_fn *fn,
                void *arg)
 {
-    const struct op_value v[] = {op_text(id), op_int(integer_id(id))};
+    const struct op_value v[] = {op_text(key.id), op_seq(key)};
 
     records_ask(r, PG_DELETE, v, (union op_fn){.rows = fn}, arg);
 }

@@ -98,14 +98,12 @@
                         "n.id) FROM n LEFT JOIN tasks x ON x.id = n.id " \
                         "WHERE n.id NOT IN (SELECT id FROM t)"
 
-#define GET                                                                  \
-    "SELECT " ROW(                                                           \
-        WHOLE) ", g.i FROM unnest($1::text[], $2::bigint[]) "                \
-               "WITH ORDINALITY AS g(id, seq, i) CROSS JOIN LATERAL ("       \
-               "SELECT 0 AS rank, x.* FROM tasks x WHERE x.id = g.id UNION " \
-               "ALL "                                                        \
-               "SELECT 1, x.* FROM tasks x WHERE x.seq = g.seq ORDER BY 1 "  \
-               "LIMIT 1) t"
+#define GET                                                            \
+    "SELECT " ROW(                                                     \
+        WHOLE) ", g.i FROM unnest($1::text[], $2::bigint[]) "          \
+               "WITH ORDINALITY AS g(id, seq, i) CROSS JOIN LATERAL (" \
+               "SELECT x.* FROM tasks x WHERE x.id = g.id UNION ALL "  \
+               "SELECT x.* FROM tasks x WHERE x.seq = g.seq) t"
 
 #define LIST_WHERE                             \
     "WHERE ($1::text IS NULL OR status = $1) " \
@@ -121,10 +119,10 @@
     "SELECT " ROW(CAPPED) ", n.total FROM n LEFT JOIN p ON true LEFT JOIN " \
                           "tasks t ON t.seq = p.seq ORDER BY t.seq " order
 
-/* $1 is the Celery id, $2 the integer id.  One row, locked. */
+/* $1 is the Celery id, $2 the integer id, and one of them NULL.  Locked. */
 #define THE_TASK                                        \
     "SELECT t.* FROM tasks t WHERE t.id = $1::text OR " \
-    "t.seq = $2::bigint ORDER BY (t.id = $1) DESC LIMIT 1 FOR UPDATE"
+    "t.seq = $2::bigint FOR UPDATE"
 
 /* What a message says can change while no broker has it: its outbox row is
  * there, no relay holds it, and it is not just being published by the process

@@ -3,6 +3,7 @@
 leaves nothing behind."""
 
 import json
+import urllib.parse
 import uuid
 
 import pytest
@@ -207,17 +208,20 @@ ID = str(uuid.uuid4())
     [
         (ID, 404),
         ("999999999", 404),
-        ("nope", 422),
-        (ID.replace("-", ""), 422),
-        ("{" + ID + "}", 422),
-        ("urn:uuid:" + ID, 422),
-        ("0", 422),
-        ("-1", 422),
-        ("1e3", 422),
-        ("9" * 30, 422),
+        ("nope", 404),
+        (ID.replace("-", ""), 404),
+        ("{" + ID + "}", 404),
+        ("urn:uuid:" + ID, 404),
+        ("0", 404),
+        ("01", 404),
+        ("-1", 404),
+        ("1e3", 404),
+        ("9" * 30, 404),
         (ID + "%00", 400),
         ("%zz", 400),
-        ("a%2fb", 400),
+        ("a%2fb", 404),
+        ("a" * 155, 404),
+        ("a" * 156, 404),
         ("..", 400),
         ("%2e%2e", 400),
         (ID + "/x", 404),
@@ -227,6 +231,31 @@ ID = str(uuid.uuid4())
 def test_ids(call, method, task_id, status):
     body = {} if method == "PUT" else None
     assert call(method, f"{TASKS}/{task_id}", body).status == status
+
+
+@pytest.mark.parametrize(
+    "task_id", ["my-task-7", "a/b \\%41?#", "\u00fc" * 77, "A" * 155, "7a"]
+)
+def test_a_task_id_that_a_producer_chose(call, postgres, shared_database, task_id):
+    insert = "INSERT INTO tasks (id, task) VALUES (%s, 't')"
+    postgres.query(insert, task_id, db=shared_database.rpartition("/")[2])
+    url = f"{TASKS}/{urllib.parse.quote(task_id, safe='')}"
+    row = call("GET", url).json()
+    assert row["task_id"] == task_id
+    answer = call("PUT", url, {"name": "new"})
+    assert (answer.status, answer.json()["name"]) == (200, "new")
+    assert call("GET", f"{TASKS}/{row['id']}").json()["name"] == "new"
+    assert call("DELETE", url).status == 200
+    assert call("GET", url).status == 404
+
+
+def test_digits_are_the_integer_id(call, postgres, shared_database):
+    row = call("POST", TASKS, GOOD).json()
+    insert = "INSERT INTO tasks (id, task) VALUES (%s, 'other')"
+    postgres.query(insert, str(row["id"]), db=shared_database.rpartition("/")[2])
+    assert call("GET", f"{TASKS}/{row['id']}").json() == row
+    assert call("DELETE", f"{TASKS}/{row['id']}").json()["task_id"] == row["task_id"]
+    assert call("GET", f"{TASKS}/{row['id']}").status == 404
 
 
 def test_an_id_in_upper_case_is_the_same(call):

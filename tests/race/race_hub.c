@@ -63,7 +63,7 @@ look(void)
 {
     struct records_filter f = {.limit = 5};
     struct hub_rows *rows = NULL;
-    enum status st = hub_get(hub, text("7"), &rows);
+    enum status st = hub_get(hub, (struct records_key){text("7"), 0}, &rows);
 
     expect(st == ST_TIMEOUT || st == ST_BUSY, "get", st);
     expect(rows == NULL, "get: rows", st);

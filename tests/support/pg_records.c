@@ -225,7 +225,23 @@ pg_submit(struct pg_records *p, const char *id)
 struct pg_answer
 pg_get(struct pg_records *p, const char *id)
 {
-    WAITED(records_get(p->r, text(id), on_rows, &a));
+    WAITED(records_get(p->r, (struct records_key){text(id), 0}, on_rows, &a));
+}
+
+struct pg_answer
+pg_get_seq(struct pg_records *p, int64_t seq)
+{
+    struct records_key key = {text(NULL), seq};
+
+    WAITED(records_get(p->r, key, on_rows, &a));
+}
+
+struct pg_answer
+pg_delete_seq(struct pg_records *p, int64_t seq)
+{
+    struct records_key key = {text(NULL), seq};
+
+    WAITED(records_delete(p->r, key, on_rows, &a));
 }
 
 struct pg_answer
@@ -237,13 +253,15 @@ pg_list(struct pg_records *p, const struct records_filter *f)
 struct pg_answer
 pg_update(struct pg_records *p, const char *id, const struct records_change *c)
 {
-    WAITED(records_update(p->r, text(id), c, on_rows, &a));
+    WAITED(records_update(p->r, (struct records_key){text(id), 0}, c, on_rows,
+                          &a));
 }
 
 struct pg_answer
 pg_delete(struct pg_records *p, const char *id)
 {
-    WAITED(records_delete(p->r, text(id), on_rows, &a));
+    WAITED(
+        records_delete(p->r, (struct records_key){text(id), 0}, on_rows, &a));
 }
 
 struct pg_answer

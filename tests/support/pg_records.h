@@ -41,6 +41,8 @@ struct pg_answer {
 
 struct pg_answer pg_submit(struct pg_records *p, const char *id);
 struct pg_answer pg_get(struct pg_records *p, const char *id);
+struct pg_answer pg_get_seq(struct pg_records *p, int64_t seq);
+struct pg_answer pg_delete_seq(struct pg_records *p, int64_t seq);
 struct pg_answer pg_list(struct pg_records *p, const struct records_filter *f);
 struct pg_answer pg_update(struct pg_records *p, const char *id,
                            const struct records_change *c);

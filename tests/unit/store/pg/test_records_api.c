@@ -60,27 +60,30 @@ Test(records_api, a_submitted_task_has_a_row_and_an_outbox_row)
 
 Test(records_api, a_task_is_found_by_both_its_ids)
 {
-    char seq[32];
+    int64_t seq;
 
     pg_submit(&p, "t1");
     pg_submit(&p, "t2");
-    snprintf(seq, sizeof(seq), "%lld", (long long)pg_get(&p, "t2").row.seq);
+    seq = pg_get(&p, "t2").row.seq;
 
-    cr_assert_str_eq(pg_get(&p, seq).id, "t2");
-    cr_assert_eq(pg_get(&p, "99999").n, 0);
-    cr_assert_eq(pg_get(&p, "99999").st, ST_OK);
+    cr_assert_str_eq(pg_get_seq(&p, seq).id, "t2");
+    cr_assert_eq(pg_get_seq(&p, 99999).n, 0);
+    cr_assert_eq(pg_get_seq(&p, 99999).st, ST_OK);
+    cr_assert_eq(pg_get_seq(&p, 0).n, 0);
     cr_assert_eq(pg_get(&p, "").n, 0);
-    cr_assert_eq(pg_get(&p, "99999999999999999999").n, 0);
 }
 
-Test(records_api, a_celery_id_that_is_a_number_comes_before_the_integer_id)
+Test(records_api, a_celery_id_that_is_a_number_is_not_taken_for_the_integer_id)
 {
     pg_submit(&p, "2");
     pg_submit(&p, "other");
 
     cr_assert_str_eq(pg_get(&p, "2").id, "2");
+    cr_assert_str_eq(pg_get_seq(&p, 2).id, "other");
+    cr_assert_eq(pg_get(&p, "1").n, 0);
+    cr_assert_eq(pg_delete(&p, "1").st, ST_NOTFOUND);
+    cr_assert_str_eq(pg_delete_seq(&p, 2).id, "other");
     cr_assert_str_eq(pg_delete(&p, "2").id, "2");
-    cr_assert_str_eq(pg_get(&p, "2").id, "other");
 }
 
 static struct {

@@ -201,7 +201,7 @@ ask_both(void)
     struct records_claim c = {
         .id = text("t1"), .task = text("t"), .queue = text("q")};
 
-    records_get(p.r, text("t1"), on_rows, NULL);
+    records_get(p.r, (struct records_key){text("t1"), 0}, on_rows, NULL);
     records_claim(p.r, text("n1"), &c, on_claim, NULL);
     return clock_mono_us();
 }
