@@ -367,6 +367,55 @@ RABBIT(an_unknown_virtual_host_is_denied)
     cr_assert_eq(r->lost_code, ST_DENIED);
 }
 
+/* ---- TLS ---- */
+
+static void
+open_tls(struct rig *r, const char *user, const char *host, const char *more)
+{
+    const char *dir = rabbit_server_certificates();
+    struct error err;
+    char url[900];
+
+    (void)snprintf(url, sizeof url,
+                   "amqps://%s%s:%d//?ssl_ca_certs=%s/ca.pem&%s", user, host,
+                   rabbit_server_tls_port(), dir, more);
+    cr_assert_eq(rig_open_url(r, url, &err), ST_OK, "%s", err.text);
+}
+
+RABBIT(it_speaks_tls_to_whom_it_can_verify)
+{
+    open_tls(r, "guest:guest@", "127.0.0.1", "");
+    cr_assert(rig_wait_ready(r, 1, 5000));
+    rig_consume(r, "q", 5);
+    publish_range(r, "q", 0, 5);
+    cr_assert(rig_wait_got(r, 5, 3000));
+    rig_close(r, 2000);
+
+    /* The certificate is for the address, not for this name. */
+    open_tls(r, "guest:guest@", "localhost", "");
+    cr_assert(rig_wait_lost(r, 1, 5000));
+    cr_assert_eq(r->lost_code, ST_DENIED);
+}
+
+RABBIT(a_certificate_is_a_login)
+{
+    const char *dir = rabbit_server_certificates();
+    char more[600];
+
+    (void)snprintf(more, sizeof more,
+                   "ssl_certfile=%s/client.pem&ssl_keyfile=%s/client.key&"
+                   "login_method=EXTERNAL",
+                   dir, dir);
+    open_tls(r, "", "127.0.0.1", more);
+    cr_assert(rig_wait_ready(r, 1, 5000));
+    publish_range(r, "q", 0, 5);
+    cr_assert_eq(rig_depth(r, "q"), 5);
+    rig_close(r, 2000);
+
+    open_tls(r, "", "127.0.0.1", "login_method=EXTERNAL");
+    cr_assert(rig_wait_lost(r, 1, 5000));
+}
+
 /* ---- kombu itself ---- */
 
 static char *

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""A private RabbitMQ for C tests.  Prints its port and the path of a unix
-socket that takes one command a connection:
+"""A private RabbitMQ for C tests.  Prints its port, its port for TLS, the
+folder of certificates, and the path of a unix socket that takes one command a
+connection:
 
 kill | start | restart | freeze | thaw    answered by "ok"
 ctl WORD...                               rabbitmqctl; its output
@@ -33,7 +34,7 @@ def obey(rabbit, words):
 
 
 def main():
-    with servers.Rabbit() as rabbit:
+    with servers.Rabbit(tls=True) as rabbit:
 
         class Handler(socketserver.StreamRequestHandler):
             def handle(self):
@@ -48,7 +49,8 @@ def main():
         with socketserver.UnixStreamServer(path, Handler) as control:
             thread = threading.Thread(target=control.serve_forever, daemon=True)
             thread.start()
-            print(rabbit.port, path, flush=True)
+            print(rabbit.port, rabbit.tls_port, rabbit.certificates, path)
+            sys.stdout.flush()
             sys.stdin.read()
             control.shutdown()
 

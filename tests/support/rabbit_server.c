@@ -33,7 +33,7 @@ void
 rabbit_server_begin(void)
 {
     int in[2], out[2];
-    char line[256] = "";
+    char line[600] = "";
     size_t len = 0;
 
     if (pipe(in) != 0 || pipe(out) != 0)
@@ -76,27 +76,49 @@ rabbit_server_end(void)
 
 /* ---- asking ---- */
 
+/* What the helper has printed. */
+static const struct printed {
+    int port, tls_port;
+    char certificates[100], control[100];
+} * printed(void)
+{
+    static struct printed p;
+    const char *text = getenv(variable);
+
+    if (text == NULL || sscanf(text, "%d %d %99s %99s", &p.port, &p.tls_port,
+                               p.certificates, p.control) != 4)
+        fail("it is not running");
+    return &p;
+}
+
 int
 rabbit_server_port(void)
 {
-    const char *text = getenv(variable);
+    return printed()->port;
+}
 
-    if (text == NULL)
-        fail("it is not running");
-    return (int)strtol(text, NULL, 10);
+int
+rabbit_server_tls_port(void)
+{
+    return printed()->tls_port;
+}
+
+const char *
+rabbit_server_certificates(void)
+{
+    return printed()->certificates;
 }
 
 char *
 rabbit_server_ask(const char *command)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
-    const char *path = strchr(getenv(variable), ' ') + 1;
     size_t size = 65536, len = 0;
     char *answer = calloc(1, size);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     ssize_t n;
 
-    snprintf(a.sun_path, sizeof a.sun_path, "%s", path);
+    snprintf(a.sun_path, sizeof a.sun_path, "%s", printed()->control);
     if (answer == NULL || fd < 0 ||
         connect(fd, (struct sockaddr *)&a, sizeof a) != 0 ||
         dprintf(fd, "%s\n", command) < 0)

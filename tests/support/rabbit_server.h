@@ -9,6 +9,9 @@ void rabbit_server_begin(void); /* in the program's main */
 void rabbit_server_end(void);
 
 int rabbit_server_port(void);
+int rabbit_server_tls_port(void); /* with a certificate for 127.0.0.1 */
+/* A folder with ca.pem, and client.pem and client.key of guest. */
+const char *rabbit_server_certificates(void);
 
 /* kill, start, restart, freeze, thaw, or "ctl" and words for rabbitmqctl, which
  * takes a second.  The answer; malloc'd. */

@@ -557,6 +557,23 @@ class CeleryWorker(Process):
         return f"{self.hostname} ready" in self.fresh()
 
 
+# A CA, a server and a client that it vouches for.
+CERTIFICATES = """
+key() { openssl ecparam -name prime256v1 -genkey -noout -out $1.key; }
+key ca; key server; key client
+openssl req -x509 -new -key ca.key -out ca.pem -days 2 -subj /CN=ca
+sign() {
+    openssl req -new -key $1.key -subj /CN=$2 |
+        openssl x509 -req -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \\
+            -out $1.pem -extfile $1.ext
+}
+echo subjectAltName=IP:127.0.0.1 > server.ext
+echo extendedKeyUsage=clientAuth > client.ext
+sign server rabbit
+sign client guest
+"""
+
+
 class Epmd(Process):
     """Erlang's name server, for one RabbitMQ."""
 
@@ -577,6 +594,12 @@ class Rabbit(Process):
 
     name = "rabbitmq"
     stop_timeout = 40.0
+
+    def __init__(self, tls=False):
+        """tls: also a port with a certificate for 127.0.0.1, and who has the
+        certificate of "guest" needs no password (EXTERNAL)."""
+        super().__init__()
+        self.tls = tls
 
     def __enter__(self):
         # Started here, because the one that Erlang starts stays for ever.
@@ -599,9 +622,10 @@ class Rabbit(Process):
         (self.dir / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
             "vm_memory_high_watermark.relative = 0.8\n"
-            "disk_free_limit.absolute = 1MB\n"
+            "disk_free_limit.absolute = 1MB\n" + self.tls_settings()
         )
-        (self.dir / "enabled_plugins").write_text("[].\n")
+        plugins = "rabbitmq_auth_mechanism_ssl" if self.tls else ""
+        (self.dir / "enabled_plugins").write_text(f"[{plugins}].\n")
         (self.dir / "advanced.config").write_text("[].\n")
         self.env = {
             "HOME": home,
@@ -622,6 +646,31 @@ class Rabbit(Process):
         }
         if self.user:
             subprocess.run(["chown", "-R", self.user, self.dir], check=True)
+
+    def tls_settings(self):
+        if not self.tls:
+            return ""
+        self.tls_port = free_port()
+        self.certificates = self.dir / "tls"
+        self.certificates.mkdir()
+        subprocess.run(
+            ["sh", "-ec", CERTIFICATES],
+            cwd=self.certificates,
+            check=True,
+            capture_output=True,
+        )
+        lines = [
+            f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}",
+            f"ssl_options.cacertfile = {self.certificates}/ca.pem",
+            f"ssl_options.certfile = {self.certificates}/server.pem",
+            f"ssl_options.keyfile = {self.certificates}/server.key",
+            "ssl_options.verify = verify_peer",
+            "ssl_options.fail_if_no_peer_cert = false",
+            "auth_mechanisms.1 = PLAIN",
+            "auth_mechanisms.2 = EXTERNAL",
+            "ssl_cert_login_from = common_name",
+        ]
+        return "\n".join(lines) + "\n"
 
     def command(self):
         return ["/usr/lib/rabbitmq/bin/rabbitmq-server"]
