@@ -26,10 +26,6 @@ encode(const struct message *m, char *exchange, struct buf *out)
     struct message full = *m;
     char tag[ID_LEN + 1];
 
-    if (m->envelope != NULL) {
-        buf_add(out, (struct slice){m->envelope, m->envelope_len});
-        return out->failed ? ST_TOOBIG : ST_OK;
-    }
     if (full.delivery_tag == NULL) {
         id_new(tag);
         full.delivery_tag = tag;
@@ -127,9 +123,10 @@ redis_publish(struct broker *base, const struct message *m, void *cookie,
     static char anonymous[] = "";
     struct broker_redis *b = (struct broker_redis *)base;
     struct publish *p = NULL;
+    struct slice text = {m->envelope, m->envelope_len};
     struct redis_cmd cmd;
     struct buf envelope;
-    enum status st;
+    enum status st = ST_OK;
 
     if (b->publishing >= PUBLISH_MAX ||
         calls_bytes(b->calls) >= PUBLISH_BYTES_MAX)
@@ -139,13 +136,17 @@ redis_publish(struct broker *base, const struct message *m, void *cookie,
         (m->routing_key == NULL || *m->routing_key == '\0'))
         return error_set(err, ST_INVALID, "a message without routing key");
     buf_init(&envelope, ENVELOPE_MAX);
-    st = encode(m, m->exchange == NULL ? anonymous : m->exchange, &envelope);
+    if (text.ptr == NULL) {
+        st =
+            encode(m, m->exchange == NULL ? anonymous : m->exchange, &envelope);
+        text = (struct slice){envelope.data, envelope.len};
+    }
     if (st == ST_OK)
         p = publish_new(b, m, cookie);
     if (st == ST_OK && p == NULL)
         st = ST_NOMEM;
     if (st == ST_OK)
-        st = build(b, m, (struct slice){envelope.data, envelope.len}, &cmd);
+        st = build(b, m, text, &cmd);
     if (st == ST_OK)
         st = calls_send(b->calls, CALL_ONCE, &cmd, on_published, p);
     buf_fini(&envelope);
