@@ -99,6 +99,12 @@ submission_encode(const struct submission *s, struct slice queue,
     return st;
 }
 
+bool
+submission_is_far(const struct submission *s)
+{
+    return s->has_eta && s->eta_us > clock_unix_us() + HOLD_US;
+}
+
 static void
 fill_row(const struct submission *s, struct records_new *n)
 {
@@ -106,7 +112,7 @@ fill_row(const struct submission *s, struct records_new *n)
     n->description = s->description;
     n->task = s->task;
     n->model = s->model;
-    if (s->has_eta && s->eta_us > clock_unix_us() + HOLD_US)
+    if (submission_is_far(s))
         n->due_us = s->eta_us;
 }
 

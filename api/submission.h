@@ -23,6 +23,9 @@ struct submission {
 /* The queue of a task that names none. */
 struct slice submission_queue(const struct api *api, struct slice task);
 
+/* Whether its message waits in the outbox until eta_us. */
+bool submission_is_far(const struct submission *s);
+
 /* The message of task id, with its envelope. */
 enum status submission_encode(const struct submission *s, struct slice queue,
                               struct slice id, struct message **out);

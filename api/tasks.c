@@ -293,7 +293,8 @@ check_status(struct exchange *x, struct slice status,
     return false;
 }
 
-/* args and kwargs that stay are those of the row. */
+/* args and kwargs that stay are those of the row; ST_DENIED: it has only words
+ * that they were too large to be recorded. */
 static enum status
 complete(struct submission *s, const struct records_row *row,
          struct json_object **args, struct json_object **kwargs)
@@ -312,6 +313,8 @@ complete(struct submission *s, const struct records_row *row,
         st = json_parse(row->kwargs, JSON_DEPTH, kwargs, NULL);
         s->kwargs = *kwargs;
     }
+    if (st == ST_OK && (json_str(s->args).ptr || json_str(s->kwargs).ptr))
+        st = ST_DENIED;
     return st;
 }
 
@@ -341,6 +344,8 @@ change_call(struct exchange *x, struct submission *s,
 
     buf_init(&args, 32 << 20);
     buf_init(&kwargs, 32 << 20);
+    if (s->has_eta)
+        c.due_us = submission_is_far(s) ? s->eta_us : clock_unix_us();
     c.args = changed_json(s->args, &args);
     c.kwargs = changed_json(s->kwargs, &kwargs);
     st = complete(s, row, &old_args, &old_kwargs);

@@ -111,6 +111,7 @@ void records_list(struct records *r, const struct records_filter *f,
 struct records_change {
     struct slice name, description;
     struct slice task, args, kwargs, queue, message;
+    int64_t due_us; /* publish not before; 0: unchanged */
 };
 void records_update(struct records *r, struct records_key key,
                     const struct records_change *c, records_rows_fn *fn,

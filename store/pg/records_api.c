@@ -90,6 +90,7 @@ records_update(struct records *r, struct records_key key,
         op_text(c->task),    op_text(c->args),
         op_text(c->kwargs),  op_text(c->queue),
         op_text(c->message), op_int(deep),
+        op_int(c->due_us),
     };
 
     records_ask(r, PG_UPDATE, v, (union op_fn){.rows = fn}, arg);

@@ -127,23 +127,28 @@
 /* What a message says can change while no broker has it: its outbox row is
  * there, no relay holds it, and it is not just being published by the process
  * that made it (which needs no lease for that).  $10: is that asked for? */
-#define UPDATE_SQL                                                           \
-    "WITH x AS MATERIALIZED (" THE_TASK "), o AS MATERIALIZED (SELECT "      \
-    "outbox_id FROM outbox WHERE task_id = (SELECT id FROM x) AND "          \
-    "coalesce(leased_until, '-infinity') < now() AND (due_at > now() OR "    \
-    "created_at < now() - interval '10 s') FOR UPDATE), "                    \
-    "ok AS MATERIALIZED (SELECT x.seq, NOT $10::boolean OR (x.status = "     \
-    "'PENDING' AND NOT x.running AND EXISTS (SELECT FROM o)) AS may "        \
-    "FROM x), m AS (UPDATE outbox b SET queue = coalesce($8::text, "         \
-    "b.queue), message = coalesce($9::text, b.message) FROM o, ok WHERE "    \
-    "$10 AND ok.may AND b.outbox_id = o.outbox_id), "                        \
-    "t AS (UPDATE tasks t SET name = coalesce($3::text, t.name), "           \
-    "description = coalesce($4::text, t.description), "                      \
-    "task = coalesce($5::text, t.task), args = coalesce($6::json, t.args), " \
-    "kwargs = coalesce($7::json, t.kwargs), queue = coalesce($8, t.queue), " \
-    "updated_at = now() FROM ok WHERE t.seq = ok.seq AND ok.may "            \
-    "RETURNING t.*) "                                                        \
-    "SELECT " ROW(WHOLE) ", ok.may FROM ok LEFT JOIN t ON t.seq = ok.seq"
+#define UPDATE_SQL                                                             \
+    "WITH x AS MATERIALIZED (" THE_TASK "), o AS MATERIALIZED (SELECT "        \
+    "outbox_id FROM outbox WHERE task_id = (SELECT id FROM x) AND "            \
+    "coalesce(leased_until, '-infinity') < now() AND (due_at > now() OR "      \
+    "created_at < now() - interval '10 s') FOR UPDATE), "                      \
+    "ok AS MATERIALIZED (SELECT x.seq, NOT $10::boolean OR (x.status = "       \
+    "'PENDING' AND NOT x.running AND EXISTS (SELECT FROM o)) AS may "          \
+    "FROM x), m AS (UPDATE outbox b SET queue = coalesce($8::text, "           \
+    "b.queue), message = coalesce($9::text, b.message), due_at = CASE WHEN "   \
+    "$11::bigint > 0 THEN " DUE(                                               \
+        "$11") " ELSE b.due_at END FROM o, ok WHERE "                          \
+               "$10 AND ok.may AND b.outbox_id = o.outbox_id), "               \
+               "t AS (UPDATE tasks t SET name = coalesce($3::text, t.name), "  \
+               "description = coalesce($4::text, t.description), "             \
+               "task = coalesce($5::text, t.task), args = coalesce($6::json, " \
+               "t.args), "                                                     \
+               "kwargs = coalesce($7::json, t.kwargs), queue = coalesce($8, "  \
+               "t.queue), "                                                    \
+               "updated_at = now() FROM ok WHERE t.seq = ok.seq AND ok.may "   \
+               "RETURNING t.*) "                                               \
+               "SELECT " ROW(                                                  \
+                   WHOLE) ", ok.may FROM ok LEFT JOIN t ON t.seq = ok.seq"
 
 /* The id goes into revoked also when the task is done: a message that is
  * delivered again must not make the row anew.  A month is longer than any
@@ -396,7 +401,7 @@ static const struct statement statements[PG_KINDS] = {
                         true, false},
     [PG_LIST_OLDEST] = {NULL, LIST("ASC"), "TTTTTII", LANE_SCAN, 1, false, true,
                         false},
-    [PG_UPDATE] = {"update", UPDATE_SQL, "SNTTSJJMMB", LANE_SUBMIT, 1, true,
+    [PG_UPDATE] = {"update", UPDATE_SQL, "SNTTSJJMMBI", LANE_SUBMIT, 1, true,
                    true, false},
     [PG_DELETE] = {"delete", DELETE_SQL, "SN", LANE_SUBMIT, 1, true, true,
                    false},

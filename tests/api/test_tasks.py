@@ -155,6 +155,24 @@ def test_put_changes_what_is_not_yet_published(call, redis):
     assert now.json()["task"] == "t.add"
 
 
+def test_put_brings_a_far_task_forward(call, redis):
+    row = submit(call, "t.add", 1, 1, queue="forward", countdown=3600)
+    url = f"{TASKS}/{row['task_id']}"
+    assert call("PUT", url, {"countdown": 1}).status == 200
+    assert message(redis, "forward")["headers"]["id"] == row["task_id"]
+
+
+def test_put_puts_a_task_off(call, redis, postgres, shared_database):
+    row = submit(call, "t.add", 1, 1, queue="off", countdown=3600)
+    assert call("PUT", f"{TASKS}/{row['task_id']}", {"countdown": 7200}).status == 200
+    due = postgres.query(
+        "SELECT due_at > now() + interval '1.5 h' FROM outbox WHERE task_id = %s",
+        row["task_id"],
+        db=shared_database.rpartition("/")[2],
+    )
+    assert due == [(True,)]
+
+
 def test_delete_removes_and_the_task_is_never_run(call, worker, redis):
     row = submit(call, "t.sleep", 1, countdown=2)
     url = f"{TASKS}/{row['task_id']}"
