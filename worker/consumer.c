@@ -53,9 +53,7 @@ forget(struct request *rq)
     struct node *n = rq->n;
 
     flow_left(rq);
-    request_move(rq, RQ_SETTLED);
-    if (!rq->waits) /* else settle_answer() frees it */
-        request_free(rq);
+    request_end(rq);
     flow_changed(n);
 }
 
@@ -202,9 +200,6 @@ claimed(void *arg, enum status st, enum claim c, int64_t attempt)
     case CLAIM_RUN:
         rq->claimed = true;
         rq->attempt = attempt;
-        /* So that a successor can free what only waited. */
-        rq->slot = shm_enter(&n->slots, rq->tm.id, SHM_CLAIMED, rq->deaths);
-        shm_attempt(&n->slots, rq->slot, attempt);
         if (!dropped(rq))
             dispatch_ready(rq);
         break;
@@ -246,8 +241,7 @@ consumer_claim(struct request *rq)
         .parent_id = tm->parent_id,
         .group_id = tm->group,
         .retries = tm->retries,
-        .acks_late = rq->late,
-        .redelivered = tm->redelivered,
+        .begun = rq->def->kind == LOVAGE_INLINE,
     };
 
     flow_took(rq);
@@ -330,6 +324,16 @@ park_far(struct request *rq)
 
 /* ---- receiving ---- */
 
+/* Counted here where the records do not. */
+static bool
+is_deadly(const struct request *rq)
+{
+    const struct node *n = rq->n;
+
+    return (!n->records || rq->def->kind == LOVAGE_INLINE) && rq->deaths &&
+           rq->deaths >= n->config->worker_max_attempts;
+}
+
 static void
 enter(struct request *rq)
 {
@@ -341,8 +345,7 @@ enter(struct request *rq)
     }
     if (dropped(rq))
         return;
-    if (!n->records && rq->deaths &&
-        rq->deaths >= n->config->worker_max_attempts)
+    if (is_deadly(rq))
         dispatch_fail(rq, "WorkerLostError", "billiard.exceptions", deadly);
     else if (!rq->tm.has_eta && flow_surplus(rq))
         consumer_hand_back(rq, VERDICT_REQUEUE);
@@ -402,8 +405,9 @@ accept_request(struct request *rq)
     bool early = false;
 
     rq->deaths = lost_deaths(n, rq->tm.id, &early);
-    if (early && rq->tm.redelivered) {
-        /* It ended its node and has been told as lost. */
+    if (early && rq->tm.redelivered && !n->records) {
+        /* It ended its node and has been told as lost.  (The records know
+         * whether it has.) */
         consumer_settle(rq, VERDICT_ACK);
         forget(rq);
         return;

@@ -28,25 +28,6 @@ request_of_job(struct job *j)
 
 /* ---- every kind ---- */
 
-/* It runs from now on, in process pid. */
-static void
-begin(struct request *rq, pid_t pid)
-{
-    struct node *n = rq->n;
-
-    flow_left(rq);
-    request_move(rq, RQ_RUNNING);
-    rq->time_start = (double)clock_unix_us() / 1e6;
-    rq->started_us = clock_mono_us();
-    rq->pid = pid;
-    if (rq->slot < 0)
-        rq->slot = shm_enter(&n->slots, rq->tm.id, SHM_CLAIMED, rq->deaths);
-    shm_change(&n->slots, rq->slot, rq->late ? SHM_LATE : SHM_EARLY);
-    registry_entry(rq->def)->accepted++;
-    if (rq->def->track_started || n->config->task_track_started)
-        node_store_started(rq);
-}
-
 static void
 measure(struct request *rq)
 {
@@ -198,12 +179,13 @@ make_task(struct request *rq)
 static void
 run_inline(struct request *rq)
 {
-    begin(rq, getpid());
+    begin_run(rq, getpid());
     make_task(rq);
     task_run(&rq->task);
     /* Only now: a crash in it leaves the message with the broker, and the slot
-     * in the shared page tells what to do with it. */
-    if (!rq->late)
+     * in the shared page tells what to do with it.  What is recorded as not
+     * acknowledged keeps its message until its outcome is recorded. */
+    if (!rq->late && !rq->claimed)
         consumer_settle(rq, VERDICT_ACK);
     finish(rq, &rq->task.out);
 }
@@ -258,9 +240,7 @@ async_limit(struct timer *timer)
 static void
 run_async(struct request *rq)
 {
-    begin(rq, getpid());
-    if (!rq->late)
-        consumer_settle(rq, VERDICT_ACK);
+    begin_run(rq, getpid());
     make_task(rq);
     rq->n->async_running++;
     if (task_run(&rq->task)) {
@@ -415,12 +395,8 @@ dispatch_ready(struct request *rq)
 static void
 pool_started(void *arg, struct job *j, pid_t pid)
 {
-    struct request *rq = request_of_job(j);
-
     (void)arg;
-    begin(rq, pid);
-    if (!rq->late)
-        consumer_settle(rq, VERDICT_ACK);
+    begin_run(request_of_job(j), pid);
 }
 
 static void
@@ -486,6 +462,7 @@ crashed(struct request *rq, const char *how)
         request_move(rq, RQ_CLAIMING);
         shm_leave(&n->slots, rq->slot);
         rq->slot = -1;
+        rq->started_us = 0;
         records_died(n->records, node_who(n), rq->tm.id, rq->attempt,
                      death_counted, rq);
         return;

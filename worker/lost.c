@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a node's predecessor left behind when it died: tasks that were
  * acknowledged and ran are told as lost; those that come again are counted, so
- * that a task that kills its worker is not run for ever; claims of tasks that
- * only waited are released.  All of that before its messages are taken: until
- * then the records say that they run. */
+ * that a task that kills its worker is not run for ever.
+ *
+ * With records it is they who know what had begun and what was acknowledged.
+ * The dead node's claims are buried before its messages are taken: until then
+ * they say that somebody has them.  What it had recorded and maybe not told is
+ * told from there: no message comes again to ask for it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,9 +14,9 @@
 #include "worker/node.h"
 
 struct lost_task {
+    struct node *n;
     unsigned deaths;
     enum shm_use use;
-    int64_t attempt;
     char id[TASK_ID_MAX + 1];
 };
 
@@ -22,15 +25,16 @@ static const char lost_text[] = "The worker was lost while the task ran.";
 static void
 add(struct node *n, const struct shm_slot *s)
 {
-    struct lost_task *t = map_find(&n->lost, node_slice(s->id));
+    struct lost_task *t = map_find(&n->lost, slice_of(s->id));
 
     if (!t) {
         t = calloc(1, sizeof(*t));
         if (!t)
             return;
+        t->n = n;
         memcpy(t->id, s->id, sizeof(t->id));
         t->id[TASK_ID_MAX] = '\0';
-        if (map_put(&n->lost, node_slice(t->id), t) != ST_OK) {
+        if (map_put(&n->lost, slice_of(t->id), t) != ST_OK) {
             free(t);
             return;
         }
@@ -38,7 +42,6 @@ add(struct node *n, const struct shm_slot *s)
     if (s->deaths > t->deaths)
         t->deaths = s->deaths;
     t->use = (enum shm_use)s->use;
-    t->attempt = s->attempt;
 }
 
 void
@@ -60,16 +63,71 @@ lost_fini(struct node *n)
     map_fini(&n->lost);
 }
 
+/* ---- telling ---- */
+
+static void
+tell_outcome(struct node *n, const struct records_row *row)
+{
+    struct outcome o;
+    struct task_state ts = {.id = row->id, .status = row->status};
+
+    outcome_init(&o);
+    if (n->result && resume_read(row, &o)) {
+        ts.result = o.exc;
+        ts.result_text = (struct slice){o.text, o.text_len};
+        ts.traceback = slice_of(o.traceback);
+        ts.done_us = row->finished_us;
+        n->result->ops->put(n->result, &ts, NULL, NULL);
+    }
+    outcome_fini(&o);
+}
+
+static void found(void *arg, enum status st, const struct records_row *rows,
+                  size_t k, int64_t total);
+
+static void
+ask(struct lost_task *t)
+{
+    t->n->lost_asked++;
+    records_get(t->n->records, (struct records_key){slice_of(t->id), 0}, found,
+                t);
+}
+
+static void
+found(void *arg, enum status st, const struct records_row *rows, size_t k,
+      int64_t total)
+{
+    struct lost_task *t = arg;
+    struct node *n = t->n;
+
+    (void)total;
+    n->lost_asked--;
+    if (n->phase == NODE_CLOSING)
+        return; /* left to the next */
+    if (st == ST_OK && k > 0)
+        tell_outcome(n, &rows[0]); /* one that waits again has none */
+    else if (st == ST_TIMEOUT)
+        ask(t);
+    if (!n->lost_asked)
+        n->page->lost_count = 0;
+}
+
 void
 lost_report(struct node *n)
 {
     size_t pos = 0;
-    const struct lost_task *t;
+    struct lost_task *t;
 
-    while ((t = map_next(&n->lost, &pos)))
-        if (t->use == SHM_EARLY)
-            node_store_lost(n, node_slice(t->id), lost_text);
-    n->page->lost_count = 0;
+    while ((t = map_next(&n->lost, &pos))) {
+        if (t->use != SHM_EARLY)
+            continue;
+        if (n->records)
+            ask(t);
+        else
+            node_store_lost(n, slice_of(t->id), lost_text);
+    }
+    if (!n->lost_asked)
+        n->page->lost_count = 0;
 }
 
 unsigned
@@ -85,18 +143,13 @@ lost_deaths(const struct node *n, struct slice id, bool *early)
     return t ? t->deaths : 0;
 }
 
+/* ---- burying ---- */
+
 static void
 buried(void *arg, enum status st, const struct slice *ids, size_t k)
 {
-    struct node *n = arg;
-
-    for (size_t i = 0; st == ST_OK && i < k; i++) {
-        const struct lost_task *t = map_find(&n->lost, ids[i]);
-
-        /* Those in the page are told when the node is ready. */
-        if (!t || t->use != SHM_EARLY)
-            node_store_lost(n, ids[i], lost_text);
-    }
+    for (size_t i = 0; st == ST_OK && i < k; i++)
+        node_store_lost(arg, ids[i], lost_text);
 }
 
 void
@@ -106,8 +159,6 @@ lost_bury(struct node *n)
 
     records_bury(n->records, all, buried, n);
 }
-
-/* ---- before the dead node's messages are taken ---- */
 
 static void
 recovered(void *arg, enum status st, const struct slice *ids, size_t k)
@@ -121,34 +172,9 @@ recovered(void *arg, enum status st, const struct slice *ids, size_t k)
     n->recovered(n);
 }
 
-static void
-bury_dead(struct node *n)
-{
-    if (--n->releases == 0)
-        records_bury(n->records, node_slice(n->page->dead), recovered, n);
-}
-
-static void
-released(void *arg, enum status st)
-{
-    (void)st; /* its lease will end */
-    bury_dead(arg);
-}
-
 void
 lost_recover(struct node *n, void (*then)(struct node *n))
 {
-    size_t pos = 0;
-    const struct lost_task *t;
-
     n->recovered = then;
-    n->releases = 1;
-    while ((t = map_next(&n->lost, &pos))) {
-        if (t->use != SHM_CLAIMED || !t->attempt)
-            continue;
-        n->releases++;
-        records_release(n->records, node_slice(n->page->dead),
-                        node_slice(t->id), t->attempt, released, n);
-    }
-    bury_dead(n);
+    records_bury(n->records, slice_of(n->page->dead), recovered, n);
 }

@@ -74,8 +74,8 @@ struct node {
     struct revoked revoked;
     struct shm_page *page;
     struct shm_table slots;
-    struct map lost; /* struct lost_task by id: they took a node with them */
-    size_t releases; /* of its claims, not answered yet */
+    struct map lost;   /* struct lost_task by id: they took a node with them */
+    size_t lost_asked; /* of them, in the records: not answered yet */
     void (*recovered)(struct node *n);
 
     int64_t clock; /* Celery's logical clock */
@@ -109,6 +109,9 @@ void flow_left(struct request *rq); /* it runs, or is gone; may be repeated */
 /* True if it is a blocking one beyond what may wait here: hand it back. */
 bool flow_surplus(struct request *rq);
 
+/* begin.c: it runs from now on, in process pid. */
+void begin_run(struct request *rq, pid_t pid);
+
 /* dispatch.c: who runs it. */
 void dispatch_ready(struct request *rq); /* claimed or no claim needed */
 void dispatch_more(struct node *n);      /* a place is free */
@@ -132,6 +135,8 @@ void settle_answer(struct request *rq, enum status st); /* of a step */
 
 /* resume.c: tells what is recorded, and maybe was not told. */
 void resume_start(struct request *rq);
+/* False: there is nothing to tell of such an outcome, or no memory for it. */
+bool resume_read(const struct records_row *row, struct outcome *o);
 
 /* settle_steps.c: each starts what it does and counts it in rq->waits. */
 void step_record(struct request *rq);
@@ -189,7 +194,7 @@ void lost_fini(struct node *n);
 void lost_report(struct node *n);
 /* How many nodes the id took with it; *early: it was acknowledged already. */
 unsigned lost_deaths(const struct node *n, struct slice id, bool *early);
-/* Frees and buries the claims of the dead node, then calls then(n). */
+/* Buries the claims of the dead node, then calls then(n). */
 void lost_recover(struct node *n, void (*then)(struct node *n));
 void lost_bury(struct node *n); /* all whose lease has run out */
 

@@ -76,6 +76,19 @@ request_new(struct node *n)
     return rq;
 }
 
+/* A copy that comes from now on is not in hand, and another may take its place
+ * in the page. */
+static void
+leave(struct request *rq)
+{
+    struct node *n = rq->n;
+
+    if (rq->tm.id.ptr && map_find(&n->by_id, rq->tm.id) == rq)
+        map_del(&n->by_id, rq->tm.id);
+    shm_leave(&n->slots, rq->slot);
+    rq->slot = -1;
+}
+
 void
 request_free(struct request *rq)
 {
@@ -85,16 +98,29 @@ request_free(struct request *rq)
     n->counts[rq->state]--;
     list_del(&rq->link);
     list_del(&rq->queue);
-    if (rq->tm.id.ptr && map_find(&n->by_id, rq->tm.id) == rq)
-        map_del(&n->by_id, rq->tm.id);
+    leave(rq);
     if (rq->in_task)
         task_clear(&rq->task);
-    shm_leave(&n->slots, rq->slot);
     outcome_fini(&rq->out);
     json_object_put(rq->children);
     free(rq->queue_name);
     task_fini(&rq->tm);
     free(rq);
+}
+
+void
+request_end(struct request *rq)
+{
+    request_move(rq, RQ_SETTLED);
+    leave(rq);
+    request_answered(rq);
+}
+
+void
+request_answered(struct request *rq)
+{
+    if (rq->state == RQ_SETTLED && !rq->waits && !rq->tells)
+        request_free(rq);
 }
 
 double

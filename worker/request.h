@@ -75,6 +75,7 @@ struct request {
     struct outcome out;
     enum settle_step step;
     unsigned waits; /* answers that the step waits for */
+    unsigned tells; /* answers that it does not wait for: begin.c */
     bool begun;     /* the step was started */
     bool redo;      /* it has failed and is to be tried again */
     bool drop;      /* fenced out: the outcome is not ours to tell */
@@ -84,6 +85,9 @@ struct request {
 
 struct request *request_new(struct node *n);
 void request_free(struct request *rq);
+/* It is over; freed when the last answer is here. */
+void request_end(struct request *rq);
+void request_answered(struct request *rq); /* frees it then, if it is over */
 
 /* Changes the state: the one place where it changes. */
 void request_move(struct request *rq, enum request_state to);

@@ -20,9 +20,30 @@ is(struct slice s, const char *word)
     return s.len == strlen(word) && memcmp(s.ptr, word, s.len) == 0;
 }
 
-/* False: there is nothing to tell of such an outcome, or no memory for it. */
-static bool
-read_row(const struct records_row *row, struct outcome *o)
+static void
+found(void *arg, enum status st, const struct records_row *rows, size_t n,
+      int64_t total)
+{
+    struct request *rq = arg;
+
+    (void)total;
+    if (st != ST_OK && st != ST_NOTFOUND) {
+        consumer_claim_later(rq);
+        return;
+    }
+    outcome_fini(&rq->out);
+    if (st != ST_OK || n == 0 || !resume_read(&rows[0], &rq->out)) {
+        consumer_done(rq);
+        return;
+    }
+    log_info("telling a recorded outcome again", "id=%.*s status=%.*s",
+             (int)rq->tm.id.len, rq->tm.id.ptr, (int)rows[0].status.len,
+             rows[0].status.ptr);
+    settle_rest(rq);
+}
+
+bool
+resume_read(const struct records_row *row, struct outcome *o)
 {
     struct error err;
 
@@ -40,28 +61,6 @@ read_row(const struct records_row *row, struct outcome *o)
         return false;
     o->traceback = copy_text(row->traceback);
     return json_parse(row->result, JSON_DEPTH, &o->exc, &err) == ST_OK;
-}
-
-static void
-found(void *arg, enum status st, const struct records_row *rows, size_t n,
-      int64_t total)
-{
-    struct request *rq = arg;
-
-    (void)total;
-    if (st != ST_OK && st != ST_NOTFOUND) {
-        consumer_claim_later(rq);
-        return;
-    }
-    outcome_fini(&rq->out);
-    if (st != ST_OK || n == 0 || !read_row(&rows[0], &rq->out)) {
-        consumer_done(rq);
-        return;
-    }
-    log_info("telling a recorded outcome again", "id=%.*s status=%.*s",
-             (int)rq->tm.id.len, rq->tm.id.ptr, (int)rows[0].status.len,
-             rows[0].status.ptr);
-    settle_rest(rq);
 }
 
 void

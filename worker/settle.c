@@ -14,13 +14,33 @@
 
 enum { AGAIN_MS = 200 };
 
+/* The outcome was dropped, and the message may be the last that says that the
+ * task is to be run: its next claim finds out.  A retry has been sent. */
+static bool
+fenced_out(const struct request *rq)
+{
+    return rq->drop && rq->out.kind != OUTCOME_RETRY;
+}
+
+/* It would have been acknowledged before, had its beginning been recorded by
+ * now. */
+static bool
+acked_early(const struct request *rq)
+{
+    return !rq->late && rq->started_us;
+}
+
 static void
 step_ack(struct request *rq)
 {
     const struct config *c = rq->n->config;
     enum verdict v = VERDICT_ACK;
 
-    if (rq->out.kind == OUTCOME_REJECT)
+    if (fenced_out(rq))
+        v = VERDICT_REQUEUE;
+    else if (acked_early(rq))
+        v = VERDICT_ACK;
+    else if (rq->out.kind == OUTCOME_REJECT)
         v = rq->out.requeue ? VERDICT_REQUEUE : VERDICT_REJECT;
     else if (!rq->def || (rq->out.kind == OUTCOME_RAISE && rq->late &&
                           !c->task_acks_on_failure_or_timeout))
@@ -88,8 +108,7 @@ finished(struct request *rq)
                              : metric_label(rq),
                1);
     log_outcome(rq);
-    request_move(rq, RQ_SETTLED);
-    request_free(rq);
+    request_end(rq);
     flow_changed(n);
 }
 
@@ -160,7 +179,7 @@ settle_answer(struct request *rq, enum status st)
     if (rq->state == RQ_SETTLING)
         settle_go(rq);
     else if (rq->state == RQ_SETTLED)
-        request_free(rq); /* it was handed back while it waited */
+        request_answered(rq); /* it was handed back while it waited */
     else
         rq->redo = false; /* a state that it reported while it runs */
 }

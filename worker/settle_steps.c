@@ -80,6 +80,12 @@ fill_texts(struct request *rq, struct buf *result, struct buf *error,
     }
 }
 
+static int64_t
+ran_us(const struct request *rq)
+{
+    return rq->started_us ? (int64_t)(clock_mono_us() - rq->started_us) + 1 : 0;
+}
+
 void
 step_record(struct request *rq)
 {
@@ -98,6 +104,7 @@ step_record(struct request *rq)
         .prompt_tokens = o->prompt_tokens,
         .completion_tokens = o->completion_tokens,
         .total_tokens = o->total_tokens,
+        .ran_us = ran_us(rq),
     };
 
     if (!n->records)

@@ -83,24 +83,9 @@ shm_enter(struct shm_table *t, struct slice id, enum shm_use use,
     memcpy(s->id, id.ptr, id.len);
     s->id[id.len] = '\0';
     s->deaths = (uint16_t)deaths;
-    s->attempt = 0;
     atomic_signal_fence(memory_order_release);
     s->use = (uint8_t)use;
     return i;
-}
-
-void
-shm_change(struct shm_table *t, int slot, enum shm_use use)
-{
-    if (slot >= 0)
-        t->page->slots[slot].use = (uint8_t)use;
-}
-
-void
-shm_attempt(struct shm_table *t, int slot, int64_t attempt)
-{
-    if (slot >= 0)
-        t->page->slots[slot].attempt = attempt;
 }
 
 void
@@ -118,9 +103,7 @@ lose(struct shm_page *page, const struct shm_slot *s)
     if (page->lost_count >= SHM_SLOTS)
         return;
     page->lost[page->lost_count] = *s;
-    if (s->use != SHM_CLAIMED)
-        page->lost[page->lost_count].deaths++;
-    page->lost_count++;
+    page->lost[page->lost_count++].deaths++;
 }
 
 void

@@ -15,15 +15,13 @@ enum {
     SHM_SLOTS = 4096 /* running tasks that can be told; more are not */
 };
 
-/* What a slot holds: a task that is claimed and waits, or one that runs and is
- * acknowledged early or late. */
-enum shm_use { SHM_FREE, SHM_CLAIMED, SHM_EARLY, SHM_LATE };
+/* What a slot holds: a task that runs, acknowledged early or late. */
+enum shm_use { SHM_FREE, SHM_EARLY, SHM_LATE };
 
 struct shm_slot {
     char id[TASK_ID_MAX + 1];
     uint8_t use;     /* enum shm_use; set after the id, cleared before it */
     uint16_t deaths; /* of nodes and executors that ran it */
-    int64_t attempt; /* of its claim; 0: none */
 };
 
 struct shm_page {
@@ -54,8 +52,6 @@ void shm_table_init(struct shm_table *t, struct shm_page *page);
 /* -1: none is free. */
 int shm_enter(struct shm_table *t, struct slice id, enum shm_use use,
               unsigned deaths);
-void shm_change(struct shm_table *t, int slot, enum shm_use use);
-void shm_attempt(struct shm_table *t, int slot, int64_t attempt);
 void shm_leave(struct shm_table *t, int slot); /* -1 is fine */
 
 /* The supervisor's, after the node's death: what ran becomes what is lost. */

@@ -193,25 +193,25 @@ give_claims(struct batch *b, const PGresult *res)
 {
     for (int i = 0; i < PQntuples(res); i++) {
         struct op *op = batch_find(b, text(res, i, 0));
-        int64_t what = number(res, i, 1, CLAIM_AGAIN);
+        int64_t what = number(res, i, 1, ANSWER_AGAIN);
 
-        if (what != CLAIM_AGAIN && tell(op))
+        if (what != ANSWER_AGAIN && tell(op))
             op->fn.claimed(op->arg, ST_OK, (enum claim)what,
                            number(res, i, 2, 0));
     }
 }
 
-/* id, 1: done, 0: it came too late */
+/* id, what: 1: done, 0: it came too late */
 static void
 give_settled(struct batch *b, const PGresult *res)
 {
     for (int i = 0; i < PQntuples(res); i++) {
         struct op *op = batch_find(b, text(res, i, 0));
+        int64_t what = number(res, i, 1, ANSWER_AGAIN);
 
-        if (tell(op))
-            op->fn.done(op->arg, number(res, i, 1, 0) == 1 ? ST_OK : ST_DENIED);
+        if (what != ANSWER_AGAIN && tell(op))
+            op->fn.done(op->arg, what == 1 ? ST_OK : ST_DENIED);
     }
-    tell_rest(b, ST_INVALID);
 }
 
 /* id or NULL, seq */
@@ -263,10 +263,11 @@ answers_give(struct batch *b, const PGresult *rows, int64_t *cursor)
     case PG_CLAIM:
         give_claims(b, rows);
         return; /* the others are asked again */
+    case PG_BEGUN:
     case PG_SETTLE:
     case PG_RELEASE:
         give_settled(b, rows);
-        break;
+        return; /* likewise */
     case PG_BURY:
     case PG_OPEN_IDS:
         give_ids(b, rows, cursor);

@@ -255,6 +255,16 @@ sort_by_id(struct records *r, struct op **ops, size_t n)
     return kept;
 }
 
+/* The number of the call that has waited longest; UINT64_MAX: none. */
+static uint64_t
+oldest(const struct records *r, enum pg_kind kind)
+{
+    const struct list *q = &r->queues[kind];
+
+    return list_empty(q) ? UINT64_MAX
+                         : list_entry(q->next, struct op, node)->no;
+}
+
 /* Takes the next batch of a kind off its queue. */
 static size_t
 take_ops(struct records *r, enum pg_kind kind, struct op **ops)
@@ -270,6 +280,9 @@ take_ops(struct records *r, enum pg_kind kind, struct op **ops)
         struct op *op = list_entry(q->next, struct op, node);
 
         if (op->most != most || (n > 0 && bytes + op->bytes > MAX_BATCH_BYTES))
+            break;
+        /* It begins where another has ended: not before that is told. */
+        if (n > 0 && kind == PG_BEGUN && op->no > oldest(r, PG_SETTLE))
             break;
         list_del(&op->node);
         bytes += op->bytes;
@@ -306,20 +319,13 @@ static enum pg_kind
 next_kind(const struct records *r, unsigned lanes)
 {
     enum pg_kind best = PG_KINDS;
-    uint64_t oldest = UINT64_MAX;
+    uint64_t first = UINT64_MAX;
 
-    for (enum pg_kind k = 0; k < PG_KINDS; k++) {
-        const struct list *q = &r->queues[k];
-        uint64_t no;
-
-        if (list_empty(q) || !(lanes & 1u << statement_get(k)->lane))
-            continue;
-        no = list_entry(q->next, struct op, node)->no;
-        if (no < oldest) {
-            oldest = no;
+    for (enum pg_kind k = 0; k < PG_KINDS; k++)
+        if (lanes & 1u << statement_get(k)->lane && oldest(r, k) < first) {
+            first = oldest(r, k);
             best = k;
         }
-    }
     return best;
 }
 

@@ -11,15 +11,17 @@
  * Every callback is called exactly once and never before the call has returned;
  * arguments are borrowed until the call returns.
  *
- * While the database is away calls wait.  Those of a worker (claim, settle,
- * note, release, died, bury, park) and those without a callback wait for ever;
- * all others fail with ST_TIMEOUT after database_timeout, and then nobody knows
- * whether a change was made, if it had been sent.  A call that waits for ever
- * is sent again until it is answered, and takes effect once.  Over the bound
- * (50,000 calls, 256 MiB) a call fails with ST_BUSY at once.
+ * While the database is away calls wait.  Those of a worker (claim, begun,
+ * settle, note, release, died, bury, park) and those without a callback wait
+ * for ever; all others fail with ST_TIMEOUT after database_timeout, and then
+ * nobody knows whether a change was made, if it had been sent.  A call that
+ * waits for ever is sent again until it is answered, and takes effect once.
+ * Over the bound (50,000 calls, 256 MiB) a call fails with ST_BUSY at once.
  *
  * Calls for one task are only in order if the second is made in or after the
- * callback of the first, but settlements of one task keep theirs.
+ * callback of the first, but settlements of one task keep theirs.  What begins
+ * is told after all that was settled before: so of a process that runs one task
+ * after the other at most one is STARTED.
  *
  * Ids are 1 to 155 bytes; what cannot be an id, and a message or JSON that is
  * no UTF-8 or holds U+0000, fails that one call with ST_INVALID.  In any other
@@ -159,18 +161,27 @@ struct records_claim {
     struct slice id, task, args, kwargs, queue, root_id, parent_id, group_id;
     struct slice model; /* of LLM tasks */
     int64_t retries;
-    bool acks_late;
-    bool redelivered;
+    bool begun; /* STARTED at once: it runs within fn, with no records_begun();
+                 * who counts its deaths */
 };
 typedef void claim_fn(void *arg, enum status st, enum claim c, int64_t attempt);
 /* who: the node's instance, as for the broker.  The row is made if there is
- * none (Python producers).  The lease lasts worker_lease (and after a start
- * of the server no lease ends for as long); whoever claims after it has run out
- * counts a death.  attempt only grows: it is the fencing token,
- * not the number of deaths.  A message with more retries than the row is a
- * fresh chance: it starts even under a live lease, and deaths begin anew. */
+ * none (Python producers).  A claim is a lease on the id: status stays PENDING
+ * or RETRY until the task begins.  The lease lasts worker_lease (and after a
+ * start of the server no lease ends for as long); whoever claims after it has
+ * run out counts a death, if the task had begun.  attempt only grows: it is the
+ * fencing token, not the number of deaths.  A message with more retries than
+ * the row is a fresh chance: it starts even under a live lease, and deaths
+ * begin anew. */
 void records_claim(struct records *r, struct slice who,
                    const struct records_claim *c, claim_fn *fn, void *arg);
+
+/* It runs from now on: status STARTED; nothing if it is settled by then. acked:
+ * its message is acknowledged when fn says ST_OK, not sooner; if who dies after
+ * this the task is lost, and before it is free.  ST_DENIED as for
+ * records_settle(). */
+void records_begun(struct records *r, struct slice who, struct slice id,
+                   int64_t attempt, bool acked, records_fn *fn, void *arg);
 
 struct records_outcome {
     struct slice id;
@@ -181,6 +192,7 @@ struct records_outcome {
     struct slice worker, model;
     int64_t retries;
     int64_t prompt_tokens, completion_tokens, total_tokens; /* -1: none */
+    int64_t ran_us;    /* 0: it did not begin; records_note(): not looked at */
     struct slice task; /* records_note() only: see there */
 };
 /* Settled only if who still holds that attempt; otherwise fn gets ST_DENIED:
@@ -208,15 +220,16 @@ void records_died(struct records *r, struct slice who, struct slice id,
 /* Renews the leases of all that who runs: several times in worker_lease. */
 void records_renew(struct records *r, struct slice who, records_fn *fn,
                    void *arg);
-/* who is dead: its acks_late claims are free at once; those acknowledged early
- * become FAILURE WorkerLostError and are listed.  Both are deaths.  who.ptr
- * NULL: all whose lease has run out.  At most 10,000 in one call. */
+/* who is dead: its claims are free at once, but those that had begun and were
+ * acknowledged become FAILURE WorkerLostError and are listed.  What had begun
+ * has died once more.  who.ptr NULL: all whose lease has run out.  At most
+ * 10,000 in one call. */
 typedef void records_lost_fn(void *arg, enum status st, const struct slice *ids,
                              size_t n);
 void records_bury(struct records *r, struct slice who, records_lost_fn *fn,
                   void *arg);
-/* Not run when it is delivered.  A row that waits becomes REVOKED; one that
- * runs is left as it is, for remote control to end. */
+/* Not run when it is delivered.  A row that waits becomes REVOKED; one that is
+ * claimed is left as it is, for remote control to end. */
 void records_revoke(struct records *r, struct slice id, records_fn *fn,
                     void *arg);
 /* A message that was rejected: reason and the first 64 KiB of its bytes.  The

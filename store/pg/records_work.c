@@ -27,7 +27,7 @@ records_claim(struct records *r, struct slice who,
         op_text(c->group_id),
         op_text(c->model),
         retries(c->retries),
-        op_int(c->acks_late),
+        op_int(c->begun),
         op_text(who),
         op_int((int64_t)records_next_no(r)),
         op_int(records_lease_ms(r)),
@@ -35,6 +35,16 @@ records_claim(struct records *r, struct slice who,
     };
 
     records_ask(r, PG_CLAIM, v, (union op_fn){.claimed = fn}, arg);
+}
+
+void
+records_begun(struct records *r, struct slice who, struct slice id,
+              int64_t attempt, bool acked, records_fn *fn, void *arg)
+{
+    const struct op_value v[] = {op_text(id), op_text(who), op_int(attempt),
+                                 op_int(acked)};
+
+    records_ask(r, PG_BEGUN, v, (union op_fn){.done = fn}, arg);
 }
 
 void
@@ -48,7 +58,7 @@ records_settle(struct records *r, struct slice who,
         op_text(o->traceback),    op_text(o->worker),
         op_text(o->model),        retries(o->retries),
         op_int(o->prompt_tokens), op_int(o->completion_tokens),
-        op_int(o->total_tokens),
+        op_int(o->total_tokens),  op_int(o->ran_us),
     };
 
     records_ask(r, PG_SETTLE, v, (union op_fn){.done = fn}, arg);

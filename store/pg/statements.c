@@ -199,70 +199,68 @@
                                                                       "now()"
 
 /* A message that says more retries than the row is what the task sent when it
- * asked for a retry: a fresh chance, even if that outcome is not in yet. */
-#define DEATHS                                                            \
-    "CASE WHEN c.retries > t.retries THEN 0 WHEN t.running AND " EXPIRED( \
-        "$14::bigint") " THEN t.deaths + 1 ELSE t.deaths END"
+ * asked for a retry: a fresh chance, even if that outcome is not in yet.  What
+ * had not begun cannot have died of it. */
+#define DEATHS                                                           \
+    "CASE WHEN c.retries > t.retries THEN 0 WHEN t.running AND t.begun " \
+    "AND " EXPIRED("$14::bigint") " THEN t.deaths + 1 ELSE t.deaths END"
 #define FREE_TO_RUN                                    \
     "(NOT t.running OR " EXPIRED("$14::bigint") " OR " \
                                                 "c.retries > t.retries)"
 
+/* What waits has the status that it had, until it begins.  What is shown as
+ * begun by its claim may have waited for others of its turn, one of which ended
+ * the node: begun is left to PG_BEGUN. */
+#define CLAIMED_AS(retries)                                       \
+    "CASE WHEN c.begun THEN 'STARTED' WHEN " retries " > 0 THEN " \
+    "'RETRY' ELSE 'PENDING' END"
+
 /* Rows that are there are updated, the others inserted; what is left over is
  * told why.  The numbers are enum claim; the lease's number tells our own
  * earlier try from a second message. */
+/* clang-format off */
 #define CLAIM_SQL                                                              \
     "WITH c AS MATERIALIZED (SELECT u.*, r.id IS NOT NULL AS is_revoked "      \
     "FROM unnest($1::text[], $2::text[], $3::json[], $4::json[], "             \
     "$5::text[], $6::text[], $7::text[], $8::text[], $9::text[], "             \
     "$10::bigint[], $11::boolean[], $12::text[], $13::bigint[]) AS u(id, "     \
     "task, args, kwargs, queue, root_id, parent_id, group_id, model, "         \
-    "retries, acks_late, who, no) LEFT JOIN revoked r ON r.id = u.id), "       \
-    "old AS (UPDATE tasks t SET status = 'STARTED', running = true, "          \
+    "retries, begun, who, no) LEFT JOIN revoked r ON r.id = u.id), "           \
+    "old AS (UPDATE tasks t SET "                                              \
+    "status = " CLAIMED_AS("greatest(t.retries, c.retries)") ", "              \
+    "running = true, begun = false, acked = false, "                           \
     "attempt = t.attempt + 1, deaths = " DEATHS ", "                           \
-    "retries = greatest(t.retries, c.retries), acks_late = c.acks_late, "      \
-    "lease_by = c.who, lease_no = c.no, "                                      \
-    "lease_until = now() + " MS(                                               \
-        "$14::bigint") ", worker = c.who, "                                    \
-                       "model = coalesce(t.model, c.model), "                  \
-                       "root_id = coalesce(t.root_id, c.root_id), "            \
-                       "parent_id = coalesce(t.parent_id, c.parent_id), "      \
-                       "group_id = coalesce(t.group_id, c.group_id), "         \
-                       "started_at = coalesce(t.started_at, now()), "          \
-                       "updated_at = now() "                                   \
-                       "FROM c WHERE t.id = c.id AND NOT c.is_revoked AND "    \
-                       "t.status NOT IN " FINAL " AND " FREE_TO_RUN            \
-                       " AND " DEATHS " < $15::bigint "                        \
-                       "RETURNING t.id, t.attempt), "                          \
-                       "new AS (INSERT INTO tasks (id, task, args, kwargs, "   \
-                       "queue, root_id, "                                      \
-                       "parent_id, group_id, model, retries, acks_late, "      \
-                       "lease_by, lease_no, "                                  \
-                       "worker, lease_until, started_at, status, running, "    \
-                       "attempt) SELECT id, "                                  \
-                       "task, args, kwargs, queue, root_id, parent_id, "       \
-                       "group_id, model, "                                     \
-                       "retries, acks_late, who, no, who, now() + " MS(        \
-                           "$14") ", now(), "                                  \
-                                  "'STARTED', true, 1 FROM c WHERE NOT "       \
-                                  "is_revoked AND id NOT IN (SELECT "          \
-                                  "id FROM old) ON CONFLICT (id) DO NOTHING "  \
-                                  "RETURNING id, attempt) "                    \
-                                  "SELECT id, 0, attempt FROM old UNION ALL "  \
-                                  "SELECT id, 0, attempt FROM new UNION ALL "  \
-                                  "SELECT c.id, CASE "                         \
-                                  "WHEN t.running AND t.lease_by = c.who AND " \
-                                  "t.lease_no = c.no THEN 0 "                  \
-                                  "WHEN t.status = 'REVOKED' THEN 2 WHEN "     \
-                                  "t.status IN " FINAL " THEN 1 "              \
-                                  "WHEN c.is_revoked THEN 2 WHEN t.id IS "     \
-                                  "NULL THEN 100 "                             \
-                                  "WHEN NOT " FREE_TO_RUN                      \
-                                  " THEN 3 WHEN " DEATHS " >= $15 THEN 4 "     \
-                                  "ELSE 100 END, coalesce(t.attempt, 0) "      \
-                                  "FROM c LEFT JOIN tasks t ON t.id = c.id "   \
-                                  "WHERE c.id NOT IN (SELECT id "              \
-                                  "FROM old) AND c.id NOT IN (SELECT id FROM " \
-                                  "new)"
+    "retries = greatest(t.retries, c.retries), lease_by = c.who, "             \
+    "lease_no = c.no, lease_until = now() + " MS("$14::bigint") ", "           \
+    "worker = CASE WHEN c.begun THEN c.who ELSE t.worker END, "                \
+    "model = coalesce(t.model, c.model), "                                     \
+    "root_id = coalesce(t.root_id, c.root_id), "                               \
+    "parent_id = coalesce(t.parent_id, c.parent_id), "                         \
+    "group_id = coalesce(t.group_id, c.group_id), "                            \
+    "started_at = CASE WHEN c.begun THEN now() ELSE t.started_at END, "        \
+    "updated_at = now() "                                                      \
+    "FROM c WHERE t.id = c.id AND NOT c.is_revoked AND "                       \
+    "t.status NOT IN " FINAL " AND " FREE_TO_RUN " AND " DEATHS                \
+    " < $15::bigint RETURNING t.id, t.attempt), "                              \
+    "new AS (INSERT INTO tasks (id, task, args, kwargs, queue, root_id, "      \
+    "parent_id, group_id, model, retries, lease_by, lease_no, worker, "        \
+    "lease_until, started_at, status, running, attempt) SELECT id, task, "     \
+    "args, kwargs, queue, root_id, parent_id, group_id, model, retries, "      \
+    "who, no, CASE WHEN begun THEN who END, now() + " MS("$14") ", "           \
+    "CASE WHEN begun THEN now() END, " CLAIMED_AS("c.retries") ", true, 1 "    \
+    "FROM c WHERE NOT is_revoked AND id NOT IN (SELECT id FROM old) "          \
+    "ON CONFLICT (id) DO NOTHING RETURNING id, attempt) "                      \
+    "SELECT id, 0, attempt FROM old UNION ALL "                                \
+    "SELECT id, 0, attempt FROM new UNION ALL "                                \
+    "SELECT c.id, CASE WHEN t.running AND t.lease_by = c.who AND "             \
+    "t.lease_no = c.no THEN 0 "                                                \
+    "WHEN t.status = 'REVOKED' THEN 2 WHEN t.status IN " FINAL " THEN 1 "      \
+    "WHEN c.is_revoked THEN 2 WHEN t.id IS NULL THEN 100 "                     \
+    "WHEN NOT " FREE_TO_RUN " THEN 3 WHEN " DEATHS " >= $15 THEN 4 "           \
+    "ELSE 100 END, coalesce(t.attempt, 0) "                                    \
+    "FROM c LEFT JOIN tasks t ON t.id = c.id WHERE c.id NOT IN (SELECT id "    \
+    "FROM old) AND c.id NOT IN (SELECT id FROM new)"
+/* clang-format on */
 
 /* lease_until, not running: the planner must not think of walking over all that
  * runs (tasks_lease). */
@@ -270,11 +268,14 @@
     "t.id = " o ".id AND t.lease_until IS NOT NULL AND " \
     "t.attempt = " o ".attempt AND t.lease_by = " o ".who"
 /* What is left over of o, of which u was done: a row that is gone or is already
- * as it was to become is well (1), the rest came too late (0). */
+ * as it was to become is well (1); one that was held when the statement began
+ * has changed under it, maybe by our own earlier try (100: ask once more); the
+ * rest came too late (0). */
 #define TOLD(same)                                                             \
-    "SELECT id, 1 FROM u UNION ALL SELECT o.id, CASE WHEN t.id IS NULL OR "    \
-    "(NOT t.running AND t.attempt = o.attempt AND t.lease_by = o.who "         \
-    "AND " same ") THEN 1 ELSE 0 END FROM o LEFT JOIN tasks t ON t.id = o.id " \
+    "SELECT id, 1 FROM u UNION ALL SELECT o.id, CASE WHEN t.id IS NULL THEN "  \
+    "1 WHEN t.attempt <> o.attempt OR t.lease_by IS DISTINCT FROM o.who THEN " \
+    "0 WHEN t.lease_until IS NOT NULL THEN 100 WHEN NOT t.running AND " same   \
+    " THEN 1 ELSE 0 END FROM o LEFT JOIN tasks t ON t.id = o.id "              \
     "WHERE o.id NOT IN (SELECT id FROM u)"
 
 #define OUTCOME                                                    \
@@ -288,16 +289,30 @@
     "traceback = o.traceback, updated_at = now(), "                \
     "finished_at = CASE WHEN o.final THEN now() END, "
 
+/* A state that was told before it began is kept.  Its outcome may be there
+ * before, and tells that it had begun. */
+#define BEGUN                                                                 \
+    "WITH o AS MATERIALIZED (SELECT * FROM unnest($1::text[], $2::text[], "   \
+    "$3::bigint[], $4::boolean[]) AS o(id, who, attempt, acked)), "           \
+    "u AS (UPDATE tasks t SET status = CASE WHEN t.status IN ('PENDING', "    \
+    "'RETRY') THEN 'STARTED' ELSE t.status END, begun = true, "               \
+    "acked = o.acked, started_at = now(), worker = o.who, "                   \
+    "updated_at = now() FROM o WHERE " HELD_BY("o") " RETURNING t.id) " TOLD( \
+        "t.begun")
+
 #define SETTLE                                                              \
     "WITH o AS MATERIALIZED (SELECT *, status IN " FINAL " AS final, "      \
     "status IN " ENDS " AS ends FROM unnest($1::text[], $2::text[], "       \
     "$3::bigint[], $4::text[], $5::json[], $6::text[], $7::text[], "        \
     "$8::text[], $9::text[], $10::bigint[], $11::bigint[], $12::bigint[], " \
-    "$13::bigint[]) AS o(id, who, attempt, status, result, error, "         \
-    "traceback, worker, model, retries, prompt_tokens, completion_tokens, " \
-    "total_tokens)), "                                                      \
-    "u AS (UPDATE tasks t SET " OUTCOME "retries = o.retries, running = "   \
-    "NOT o.ends, deaths = CASE WHEN o.ends THEN 0 ELSE t.deaths END, "      \
+    "$13::bigint[], $14::bigint[]) AS o(id, who, attempt, status, result, " \
+    "error, traceback, worker, model, retries, prompt_tokens, "             \
+    "completion_tokens, total_tokens, ran)), "                              \
+    "u AS (UPDATE tasks t SET " OUTCOME "retries = o.retries, "             \
+    "begun = t.begun OR o.ran > 0, started_at = CASE WHEN t.begun OR "      \
+    "o.ran = 0 THEN t.started_at ELSE now() - o.ran * interval "            \
+    "'1 microsecond' END, running = NOT o.ends, deaths = CASE WHEN o.ends " \
+    "THEN 0 ELSE t.deaths END, "                                            \
     "lease_until = CASE WHEN o.ends THEN NULL ELSE t.lease_until END "      \
     "FROM o WHERE " HELD_BY("o") " RETURNING t.id) " TOLD(                  \
         "t.status = o.status")
@@ -337,29 +352,32 @@
         "$2::bigint") " WHERE "                   \
                       "running AND lease_by = $1::text"
 
-/* lease_by goes, so that an outcome of one who was not dead is refused. */
-#define BURY                                                                   \
-    "WITH d AS MATERIALIZED (SELECT seq FROM tasks t WHERE running AND "       \
-    "(lease_by = $1::text OR ($1 IS NULL AND " EXPIRED(                        \
-        "$2::bigint") ")) LIMIT 10000 FOR UPDATE SKIP LOCKED) "                \
-                      "UPDATE tasks t SET status = CASE WHEN t.acks_late "     \
-                      "THEN " UNCLAIMED " ELSE 'FAILURE' END, running = "      \
-                      "false, lease_until = NULL, "                            \
-                      "lease_by = NULL, deaths = t.deaths + 1, updated_at = "  \
-                      "now(), "                                                \
-                      "result = CASE WHEN t.acks_late THEN t.result ELSE "     \
-                      "'{\"exc_type\": \"WorkerLostError\", \"exc_message\": " \
-                      "[\"" LOST_TEXT "\"], \"exc_module\": "                  \
-                      "\"billiard.exceptions\"}'::json END, "                  \
-                      "error = CASE WHEN t.acks_late THEN t.error ELSE "       \
-                      "'WorkerLostError(''" LOST_TEXT "'')' END, "             \
-                      "finished_at = CASE WHEN t.acks_late THEN NULL ELSE "    \
-                      "now() END "                                             \
-                      "FROM d WHERE t.seq = d.seq "                            \
-                      "RETURNING CASE WHEN t.acks_late THEN NULL ELSE t.id "   \
-                      "END"
+/* Its message is acknowledged: it will not come again. */
+#define LOST "(t.begun AND t.acked)"
 
-/* One that runs is left to its worker, which is told by remote control. */
+/* lease_by goes, so that an outcome of one who was not dead is refused.  What
+ * the dead one's last statement still holds is waited for; in the order of the
+ * batches, against deadlocks. */
+/* clang-format off */
+#define BURY                                                                \
+    "WITH d AS MATERIALIZED (SELECT seq FROM tasks t WHERE running AND "    \
+    "(lease_by = $1::text OR ($1 IS NULL AND " EXPIRED("$2::bigint") ")) "  \
+    "ORDER BY id COLLATE \"C\" LIMIT 10000 FOR UPDATE) "                    \
+    "UPDATE tasks t SET status = CASE WHEN " LOST " THEN 'FAILURE' ELSE "   \
+    UNCLAIMED " END, running = false, lease_until = NULL, "                 \
+    "lease_by = NULL, deaths = t.deaths + t.begun::integer, "               \
+    "updated_at = now(), "                                                  \
+    "result = CASE WHEN " LOST " THEN '{\"exc_type\": "                     \
+    "\"WorkerLostError\", \"exc_message\": [\"" LOST_TEXT "\"], "           \
+    "\"exc_module\": \"billiard.exceptions\"}'::json ELSE t.result END, "   \
+    "error = CASE WHEN " LOST " THEN 'WorkerLostError(''" LOST_TEXT "'')' " \
+    "ELSE t.error END, "                                                    \
+    "finished_at = CASE WHEN " LOST " THEN now() END "                      \
+    "FROM d WHERE t.seq = d.seq "                                           \
+    "RETURNING CASE WHEN " LOST " THEN t.id END"
+/* clang-format on */
+
+/* One that is claimed is left to its worker, which remote control tells. */
 #define REVOKE                                                              \
     "WITH n AS MATERIALIZED (SELECT * FROM unnest($1::text[]) AS n(id)), "  \
     "r AS (INSERT INTO revoked (id) SELECT id FROM n ON CONFLICT DO "       \
@@ -412,7 +430,8 @@ static const struct statement statements[PG_KINDS] = {
     [PG_DEPTH] = {NULL, DEPTH, "", LANE_SCAN, 1, false, true, false},
     [PG_CLAIM] = {"claim", CLAIM_SQL, "ksjjsssssibsiII", LANE_WORK, 500, true,
                   false, true},
-    [PG_SETTLE] = {"settle", SETTLE, "ksisjttssinnn", LANE_WORK, 500, true,
+    [PG_BEGUN] = {"begun", BEGUN, "ksib", LANE_WORK, 500, true, false, true},
+    [PG_SETTLE] = {"settle", SETTLE, "ksisjttssinnni", LANE_WORK, 500, true,
                    false, true},
     [PG_NOTE] = {"note", NOTE, "kssjttssinnn", LANE_WORK, 500, true, false,
                  true},

@@ -19,6 +19,7 @@ enum pg_kind {
     PG_PARK,
     PG_DEPTH,
     PG_CLAIM,
+    PG_BEGUN,
     PG_SETTLE,
     PG_NOTE,
     PG_RELEASE,
@@ -55,8 +56,8 @@ struct statement {
     bool keyed;         /* an id at most once in a batch; sorted by it */
 };
 
-/* What PG_CLAIM answers besides the values of enum claim. */
-enum { CLAIM_AGAIN = 100 /* the row changed under us: ask once more */ };
+/* What is answered besides the values of enum claim, and besides 0 and 1. */
+enum { ANSWER_AGAIN = 100 /* the row changed under us: ask once more */ };
 
 const struct statement *statement_get(enum pg_kind kind);
 

@@ -285,7 +285,7 @@ pg_depth(struct pg_records *p)
 
 struct pg_answer
 pg_claim(struct pg_records *p, const char *who, const char *id, int64_t retries,
-         bool acks_late)
+         bool begun)
 {
     struct records_claim c = {
         .id = text(id),
@@ -295,10 +295,18 @@ pg_claim(struct pg_records *p, const char *who, const char *id, int64_t retries,
         .queue = text("celery"),
         .root_id = text(id),
         .retries = retries,
-        .acks_late = acks_late,
+        .begun = begun,
     };
 
     WAITED(records_claim(p->r, text(who), &c, on_claim, &a));
+}
+
+struct pg_answer
+pg_begun(struct pg_records *p, const char *who, const char *id, int64_t attempt,
+         bool acked)
+{
+    WAITED(
+        records_begun(p->r, text(who), text(id), attempt, acked, on_done, &a));
 }
 
 static struct records_outcome

@@ -52,7 +52,9 @@ struct pg_answer pg_take(struct pg_records *p, size_t n, uint32_t min_age_ms,
 struct pg_answer pg_park(struct pg_records *p, const char *id, int64_t due_us);
 struct pg_answer pg_depth(struct pg_records *p);
 struct pg_answer pg_claim(struct pg_records *p, const char *who, const char *id,
-                          int64_t retries, bool acks_late);
+                          int64_t retries, bool begun);
+struct pg_answer pg_begun(struct pg_records *p, const char *who, const char *id,
+                          int64_t attempt, bool acked);
 struct pg_answer pg_settle(struct pg_records *p, const char *who,
                            const char *id, int64_t attempt, const char *status,
                            const char *result);

@@ -12,8 +12,9 @@ CREATE TABLE tasks (
     updated_at        timestamptz NOT NULL DEFAULT now(),
     started_at        timestamptz,
     finished_at       timestamptz,
-    -- The lease: who runs the task, until when, as which attempt (the fencing
-    -- token: it only grows).  running is true exactly while there is one.
+    -- The lease: who has the task, until when, as which attempt (the fencing
+    -- token: it only grows).  running is true exactly while there is one; begun
+    -- tells that the task itself runs; without it, it only waits for its turn.
     lease_until       timestamptz,
     lease_no          bigint,              -- tells a claim sent again from a second one
     prompt_tokens     bigint,
@@ -23,7 +24,8 @@ CREATE TABLE tasks (
     deaths            integer NOT NULL DEFAULT 0, -- attempts in a row that died
     retries           integer NOT NULL DEFAULT 0, -- Celery's count
     running           boolean NOT NULL DEFAULT false,
-    acks_late         boolean NOT NULL DEFAULT false,
+    begun             boolean NOT NULL DEFAULT false,
+    acked             boolean NOT NULL DEFAULT false, -- its message, when it began
     id                text NOT NULL,       -- Celery's id
     status            text NOT NULL DEFAULT 'PENDING',
     task              text NOT NULL,

@@ -14,34 +14,22 @@ static int
 enter(const char *id, enum shm_use use)
 {
     struct slice s = {id, strlen(id)};
-    int slot = shm_enter(&table, s, SHM_CLAIMED, 0);
 
-    shm_change(&table, slot, use);
-    return slot;
+    return shm_enter(&table, s, use, 1);
 }
 
-Test(shm, what_a_dead_node_ran_is_listed_and_what_only_waited_is_no_death)
+Test(shm, what_a_dead_node_ran_is_listed_with_one_more_death)
 {
     shm_table_init(&table, &page);
     int done = enter("done", SHM_EARLY);
-    int waits = enter("waits", SHM_CLAIMED);
     enter("runs", SHM_LATE);
-    shm_attempt(&table, waits, 4);
     shm_leave(&table, done);
     snprintf(page.instance, sizeof(page.instance), "w@lab/1");
     shm_bury(&page);
-    cr_assert_eq(page.lost_count, 2);
-    for (uint32_t i = 0; i < 2; i++) {
-        const struct shm_slot *s = &page.lost[i];
-
-        if (!strcmp(s->id, "waits")) {
-            cr_assert_eq(s->attempt, 4);
-            cr_assert_eq(s->deaths, 0);
-        } else {
-            cr_assert_str_eq(s->id, "runs");
-            cr_assert_eq(s->deaths, 1);
-        }
-    }
+    cr_assert_eq(page.lost_count, 1);
+    cr_assert_str_eq(page.lost[0].id, "runs");
+    cr_assert_eq(page.lost[0].use, SHM_LATE);
+    cr_assert_eq(page.lost[0].deaths, 2);
     cr_assert_str_eq(page.dead, "w@lab/1");
 }
 

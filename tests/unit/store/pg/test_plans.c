@@ -79,8 +79,10 @@ Test(plans, batches_go_by_index_even_when_planned_for_empty_tables)
          "(NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL)"},
         {PG_CLAIM, "(NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,"
                    "NULL,NULL,NULL,NULL)"},
-        {PG_SETTLE, "(NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,"
-                    "NULL,NULL)"},
+        {PG_BEGUN, "(NULL,NULL,NULL,NULL)"},
+        {PG_SETTLE,
+         "(NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,"
+         "NULL,NULL)"},
         {PG_NOTE, "(NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,"
                   "NULL)"},
         {PG_RELEASE, "(NULL,NULL,NULL,NULL)"},

@@ -35,7 +35,7 @@ enum {
 };
 
 static struct {
-    size_t started, ok, failed, claimed, settled, goal;
+    size_t started, ok, failed, claimed, begun, settled, goal;
 } load;
 
 static void submit_next(void);
@@ -78,17 +78,27 @@ on_settled(void *arg, enum status st)
 }
 
 static void
+on_begun(void *arg, enum status st)
+{
+    (void)arg;
+    cr_assert_eq(st, ST_OK);
+    load.begun++;
+}
+
+static void
 on_claimed(void *arg, enum status st, enum claim c, int64_t attempt)
 {
     struct records_outcome o = {.id = text(arg),
                                 .attempt = attempt,
                                 .status = text("SUCCESS"),
-                                .result = text("1")};
+                                .result = text("1"),
+                                .ran_us = 1};
 
     cr_assert_eq(st, ST_OK);
     cr_assert_eq(c, CLAIM_RUN, "%s: %d", (char *)arg, c);
     cr_assert_eq(attempt, 1);
     load.claimed++;
+    records_begun(p.r, text("n1"), o.id, 1, true, on_begun, NULL);
     records_settle(p.r, text("n1"), &o, on_settled, arg);
 }
 
@@ -157,9 +167,11 @@ Test(records_faults, each_claim_and_outcome_takes_effect_once_through_crashes)
         pg_records_run(&p, 10);
 
     cr_assert_eq(load.settled, load.started);
+    cr_assert_eq(load.begun, load.started);
     cr_assert_eq(pg_server_number(server, "SELECT count(*) FROM tasks WHERE "
                                           "status = 'SUCCESS' AND attempt = 1 "
-                                          "AND NOT running"),
+                                          "AND started_at IS NOT NULL AND "
+                                          "NOT running"),
                  (long)load.started);
 }
 

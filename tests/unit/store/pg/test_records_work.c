@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "tests/support/pg_records.h"
 
@@ -37,13 +39,13 @@ expire_leases(void)
 /* For a lease that has run out the server must have been up for longer than
  * one: this claims with a short one. */
 static struct pg_answer
-take_over(const char *who, const char *id, bool acks_late)
+take_over(const char *who, const char *id)
 {
     struct pg_records brief;
     struct pg_answer a;
 
     pg_records_open(&brief, pg_server_url(server), 1, 5, 0.001);
-    a = pg_claim(&brief, who, id, 0, acks_late);
+    a = pg_claim(&brief, who, id, 0, false);
     pg_records_close(&brief);
     return a;
 }
@@ -60,6 +62,25 @@ bury_expired(void)
     return a;
 }
 
+/* Claims and begins. */
+static void
+begin(const char *who, const char *id, bool acked)
+{
+    struct pg_answer a = pg_claim(&p, who, id, 0, false);
+
+    cr_assert_eq(a.claim, CLAIM_RUN);
+    cr_assert_eq(pg_begun(&p, who, id, a.attempt, acked).st, ST_OK);
+}
+
+static long
+deaths(const char *id)
+{
+    char sql[128];
+
+    snprintf(sql, sizeof(sql), "SELECT deaths FROM tasks WHERE id = '%s'", id);
+    return pg_server_number(server, sql);
+}
+
 Test(records_work, a_task_of_a_foreign_producer_is_recorded_when_claimed)
 {
     struct pg_answer a = pg_claim(&p, "n1", "t1", 0, false);
@@ -69,10 +90,73 @@ Test(records_work, a_task_of_a_foreign_producer_is_recorded_when_claimed)
     cr_assert_eq(a.attempt, 1);
     a = pg_get(&p, "t1");
     cr_assert_eq(a.n, 1);
-    cr_assert_str_eq(a.status, "STARTED");
     cr_assert_str_eq(a.args, "[1, 2]");
+}
+
+Test(records_work, what_is_claimed_waits_until_it_begins)
+{
+    struct pg_answer a;
+
+    pg_submit(&p, "known");
+    pg_claim(&p, "n1", "known", 0, false);
+    pg_claim(&p, "n1", "foreign", 0, false);
+    pg_claim(&p, "n1", "again", 2, false);
+    cr_assert_str_eq(pg_get(&p, "known").status, "PENDING");
+    cr_assert_str_eq(pg_get(&p, "again").status, "RETRY");
+    a = pg_get(&p, "foreign");
+    cr_assert_str_eq(a.status, "PENDING");
+    cr_assert_eq(a.row.started_us, 0);
+    cr_assert_null(a.row.worker.ptr);
+    cr_assert_eq(pg_claim(&p, "n2", "known", 0, false).claim, CLAIM_ELSEWHERE);
+
+    cr_assert_eq(pg_begun(&p, "n1", "foreign", 1, false).st, ST_OK);
+    a = pg_get(&p, "foreign");
+    cr_assert_str_eq(a.status, "STARTED");
     cr_assert_gt(a.row.started_us, 0);
     cr_assert_eq(a.row.finished_us, 0);
+    cr_assert_eq(pg_begun(&p, "n1", "foreign", 1, false).st, ST_OK);
+}
+
+Test(records_work, a_claim_that_begins_at_once_is_shown_so)
+{
+    struct pg_answer a;
+
+    pg_submit(&p, "known");
+    pg_claim(&p, "n1", "known", 0, true);
+    pg_claim(&p, "n1", "foreign", 0, true);
+    cr_assert_str_eq(pg_get(&p, "known").status, "STARTED");
+    a = pg_get(&p, "foreign");
+    cr_assert_str_eq(a.status, "STARTED");
+    cr_assert_gt(a.row.started_us, 0);
+
+    pg_bury(&p, "n1");
+    cr_assert_str_eq(pg_get(&p, "known").status, "PENDING");
+    cr_assert_eq(deaths("known"), 0, "another of its turn may have done it");
+}
+
+Test(records_work, only_the_holder_begins)
+{
+    cr_assert_eq(pg_begun(&p, "n1", "no such task", 1, true).st, ST_OK);
+    pg_claim(&p, "n1", "t1", 0, false);
+    cr_assert_eq(pg_begun(&p, "n2", "t1", 1, true).st, ST_DENIED);
+    cr_assert_eq(pg_begun(&p, "n1", "t1", 2, true).st, ST_DENIED);
+    cr_assert_str_eq(pg_get(&p, "t1").status, "PENDING");
+
+    pg_release(&p, "n1", "t1", 1);
+    cr_assert_eq(pg_begun(&p, "n1", "t1", 1, true).st, ST_DENIED);
+    pg_claim(&p, "n1", "t1", 0, false);
+    pg_bury(&p, "n1");
+    cr_assert_eq(pg_begun(&p, "n1", "t1", 2, true).st, ST_DENIED);
+    cr_assert_str_eq(pg_get(&p, "t1").status, "PENDING");
+}
+
+Test(records_work, a_new_claim_has_not_begun_and_is_not_acknowledged)
+{
+    begin("n1", "t1", true);
+    cr_assert_eq(pg_release(&p, "n1", "t1", 1).st, ST_OK);
+    begin("n1", "t1", false); /* the claim forgets the acknowledgement */
+    pg_bury(&p, "n1");
+    cr_assert_str_eq(pg_get(&p, "t1").status, "PENDING");
 }
 
 Test(records_work, a_claimed_task_is_settled_once)
@@ -113,7 +197,7 @@ Test(records_work, a_lease_that_ran_out_can_be_taken_and_the_late_outcome_not)
     expire_leases();
     cr_assert_eq(pg_claim(&p, "n2", "t1", 0, true).claim, CLAIM_ELSEWHERE,
                  "the server has just started");
-    a = take_over("n2", "t1", true);
+    a = take_over("n2", "t1");
     cr_assert_eq(a.claim, CLAIM_RUN);
     cr_assert_eq(a.attempt, 2);
 
@@ -129,7 +213,7 @@ Test(records_work, a_renewed_lease_cannot_be_taken)
     expire_leases();
     cr_assert_eq(pg_renew(&p, "n1").st, ST_OK);
 
-    cr_assert_eq(take_over("n2", "t1", true).claim, CLAIM_ELSEWHERE);
+    cr_assert_eq(take_over("n2", "t1").claim, CLAIM_ELSEWHERE);
     cr_assert_eq(pg_settle(&p, "n1", "t1", 1, "SUCCESS", "1").st, ST_OK);
 }
 
@@ -142,9 +226,10 @@ Test(records_work, a_released_task_is_free_and_has_not_died)
         cr_assert_eq(pg_release(&p, "n1", "t1", a.attempt).st, ST_OK);
         cr_assert_eq(pg_settle(&p, "n1", "t1", a.attempt, "SUCCESS", "1").st,
                      ST_DENIED);
-        a = pg_claim(&p, "n1", "t1", 0, true);
+        cr_assert_str_eq(pg_get(&p, "t1").status, "PENDING");
+        a = pg_claim(&p, "n1", "t1", 0, i % 2 == 0);
     }
-    cr_assert_str_eq(pg_get(&p, "t1").status, "STARTED");
+    cr_assert_eq(deaths("t1"), 0);
 }
 
 Test(records_work, a_poison_pill_is_told_after_the_third_death)
@@ -164,11 +249,26 @@ Test(records_work, a_poison_pill_is_told_after_the_third_death)
 
 Test(records_work, leases_that_run_out_are_deaths_too)
 {
+    struct pg_answer a;
+
     for (int i = 0; i < 3; i++) {
-        cr_assert_eq(take_over("n1", "t1", true).claim, CLAIM_RUN);
+        a = take_over("n1", "t1");
+        cr_assert_eq(a.claim, CLAIM_RUN);
+        pg_begun(&p, "n1", "t1", a.attempt, false);
         expire_leases();
     }
-    cr_assert_eq(take_over("n1", "t1", true).claim, CLAIM_POISON);
+    cr_assert_eq(take_over("n1", "t1").claim, CLAIM_POISON);
+}
+
+Test(records_work, a_task_that_only_waited_has_not_died)
+{
+    for (int i = 0; i < 5; i++) {
+        cr_assert_eq(take_over("n1", "t1").claim, CLAIM_RUN);
+        expire_leases();
+    }
+    cr_assert_eq(bury_expired().n, 0);
+    cr_assert_str_eq(pg_get(&p, "t1").status, "PENDING");
+    cr_assert_eq(deaths("t1"), 0);
 }
 
 Test(records_work, a_retry_is_a_fresh_chance)
@@ -210,13 +310,14 @@ Test(records_work, progress_keeps_the_lease)
     cr_assert_eq(pg_settle(&p, "n1", "t1", 1, "SUCCESS", "1").st, ST_OK);
 }
 
-Test(records_work, the_dead_node_s_late_acks_are_free_and_early_acks_told)
+Test(records_work, of_a_dead_node_only_what_ran_acknowledged_is_lost)
 {
     struct pg_answer a;
 
-    pg_claim(&p, "dead", "late", 0, true);
-    pg_claim(&p, "dead", "early", 0, false);
-    pg_claim(&p, "alive", "other", 0, false);
+    pg_claim(&p, "dead", "waits", 0, false);
+    begin("dead", "late", false);
+    begin("dead", "early", true);
+    begin("alive", "other", true);
     a = pg_bury(&p, "dead");
     cr_assert_eq(a.st, ST_OK);
     cr_assert_eq(a.n, 1);
@@ -236,8 +337,13 @@ Test(records_work, the_dead_node_s_late_acks_are_free_and_early_acks_told)
                  ST_DENIED);
     cr_assert_eq(pg_settle(&p, "dead", "late", 1, "SUCCESS", "1").st,
                  ST_DENIED);
-    a = pg_claim(&p, "n2", "late", 0, true);
-    cr_assert_eq(a.claim, CLAIM_RUN);
+    cr_assert_str_eq(pg_get(&p, "late").status, "PENDING");
+    cr_assert_eq(pg_get(&p, "late").row.finished_us, 0);
+    cr_assert_str_eq(pg_get(&p, "waits").status, "PENDING");
+    cr_assert_eq(deaths("late"), 1);
+    cr_assert_eq(deaths("waits"), 0);
+    cr_assert_eq(pg_claim(&p, "n2", "late", 0, false).claim, CLAIM_RUN);
+    cr_assert_eq(pg_claim(&p, "n2", "waits", 0, false).claim, CLAIM_RUN);
     cr_assert_str_eq(pg_get(&p, "other").status, "STARTED");
 }
 
@@ -245,14 +351,16 @@ Test(records_work, without_a_name_all_whose_lease_ran_out_are_buried)
 {
     struct pg_answer a;
 
-    pg_claim(&p, "n1", "t1", 0, false);
+    begin("n1", "t1", true);
+    pg_claim(&p, "n1", "waits", 0, false);
     cr_assert_eq(bury_expired().n, 0);
     expire_leases();
-    pg_claim(&p, "n2", "t2", 0, false);
+    begin("n2", "t2", true);
     cr_assert_eq(pg_bury(&p, NULL).n, 0, "the server has just started");
     a = bury_expired();
     cr_assert_eq(a.n, 1);
     cr_assert_str_eq(a.ids[0], "t1");
+    cr_assert_eq(pg_claim(&p, "n2", "waits", 0, false).claim, CLAIM_RUN);
     cr_assert_str_eq(pg_get(&p, "t2").status, "STARTED");
 }
 
@@ -305,7 +413,7 @@ Test(records_work, a_note_is_written_unless_the_task_is_done)
 
 Test(records_work, a_final_note_ends_a_lease_and_another_does_not)
 {
-    pg_claim(&p, "n1", "t1", 0, false);
+    begin("n1", "t1", false);
     pg_note(&p, "t1", NULL, "RETRY", "{}");
     cr_assert_str_eq(pg_get(&p, "t1").status, "STARTED");
     pg_note(&p, "t1", NULL, "SUCCESS", "1");
@@ -389,6 +497,86 @@ count_settled(void *arg, enum status st)
     (void)arg;
     cr_assert_eq(st, ST_OK);
     claims.done++;
+}
+
+static void
+start(const char *id)
+{
+    records_begun(p.r, text("n1"), text(id), 1, true, count_settled, NULL);
+}
+
+static void
+end(const char *id)
+{
+    struct records_outcome o = {.id = text(id),
+                                .attempt = 1,
+                                .status = text("SUCCESS"),
+                                .ran_us = 5000000};
+
+    records_settle(p.r, text("n1"), &o, count_settled, NULL);
+}
+
+/* In either order: the end of a short task may travel first. */
+Test(records_work, what_has_ended_had_begun)
+{
+    for (const char *id = "a"; id != NULL; id = *id == 'a' ? "b" : NULL)
+        pg_claim(&p, "n1", id, 0, false);
+    start("a");
+    end("a");
+    end("b");
+    pg_records_wait(&p, &claims.done, 3);
+    start("b");
+    pg_records_wait(&p, &claims.done, 4);
+
+    cr_assert_eq(pg_server_number(server,
+                                  "SELECT count(*) FROM tasks WHERE status = "
+                                  "'SUCCESS' AND started_at <= finished_at AND "
+                                  "NOT running"),
+                 2);
+    cr_assert_eq(pg_server_number(server,
+                                  "SELECT count(*) FROM tasks WHERE id = 'b' "
+                                  "AND status = 'SUCCESS' AND started_at = "
+                                  "finished_at - interval '5 s'"),
+                 1);
+}
+
+Test(records_work, a_task_begins_after_what_was_settled_before)
+{
+    pg_claim(&p, "n1", "a", 0, false);
+    pg_claim(&p, "n1", "b", 0, false);
+    pg_claim(&p, "n1", "other", 0, false);
+    start("other");
+    end("a");
+    start("b");
+    pg_records_wait(&p, &claims.done, 3);
+
+    cr_assert_eq(pg_server_number(server,
+                                  "SELECT count(*) FROM tasks a, tasks b WHERE "
+                                  "a.id = 'a' AND b.id = 'b' AND a.finished_at "
+                                  "<= b.started_at"),
+                 1);
+}
+
+/* A connection is lost, and its last statement is still being carried out when
+ * it is sent again over the next one. */
+Test(records_work, an_outcome_meets_its_own_earlier_try)
+{
+    pid_t earlier;
+    int code;
+
+    begin("n1", "t1", true);
+    earlier = fork();
+    if (earlier == 0) {
+        pg_server_run(server, "UPDATE tasks SET status = 'SUCCESS', running = "
+                              "false, lease_until = NULL; SELECT pg_sleep(1)");
+        _exit(0);
+    }
+    while (pg_server_number(server, "SELECT count(*) FROM pg_locks WHERE "
+                                    "relation = 'tasks'::regclass AND mode = "
+                                    "'RowExclusiveLock'") == 0)
+        pg_records_run(&p, 5);
+    cr_assert_eq(pg_settle(&p, "n1", "t1", 1, "SUCCESS", "1").st, ST_OK);
+    waitpid(earlier, &code, 0);
 }
 
 Test(records_work, settlements_of_one_task_keep_their_order)
