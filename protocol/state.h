@@ -21,6 +21,9 @@ struct task_state {
     struct slice name, worker, queue;
     struct json_object *args, *kwargs;
     int64_t retries;
+    /* Not of the document: where a backend that answers (rpc) sends it, as the
+     * task's message said; ptr NULL: nobody asked. */
+    struct slice reply_to, correlation_id;
 };
 
 bool state_is_ready(struct slice status); /* SUCCESS, FAILURE, REVOKED */

@@ -44,3 +44,15 @@ out:
     url_fini(&u);
     return st;
 }
+
+unsigned
+result_can(const struct result *r)
+{
+    return r != NULL ? r->ops->can : 0;
+}
+
+const char *
+result_reply_to(struct result *r)
+{
+    return r != NULL && r->ops->reply_to != NULL ? r->ops->reply_to(r) : "";
+}

@@ -21,8 +21,14 @@ typedef void result_fn(void *arg, enum status st, const struct task_state *ts);
 
 struct result_watch; /* one waiting for one id */
 
+enum result_can {
+    RESULT_KEEPS = 1,        /* get() finds what any process has put */
+    RESULT_COUNTS_CHORDS = 2 /* chord_size, chord_part, chord_done; else NULL */
+};
+
 struct result_ops {
     const char *scheme; /* "redis" */
+    unsigned can;       /* of enum result_can */
     enum status (*open)(struct result **out, uv_loop_t *loop, const char *url,
                         const struct config *config, struct error *err);
     /* Sends what is queued for at most flush_ms, then closed(arg), once, and r
@@ -57,9 +63,18 @@ struct result_ops {
                        void *arg);
     void (*chord_done)(struct result *r, struct slice group);
 
+    /* The reply_to of tasks whose outcome is to come to r: the same for r's
+     * life.  NULL: outcomes need no address. */
+    const char *(*reply_to)(struct result *r);
+
     size_t (*backlog)(const struct result *r); /* calls not yet answered */
     bool (*up)(const struct result *r);        /* connected now */
 };
+
+/* What r can; 0 when it is NULL. */
+unsigned result_can(const struct result *r);
+/* The reply_to to send; "" if none is needed, or r is NULL. */
+const char *result_reply_to(struct result *r);
 
 /* Opens by scheme; "" and "disabled://" give *out = NULL. */
 enum status result_open(struct result **out, uv_loop_t *loop, const char *url,

@@ -73,6 +73,7 @@ chord_failed(struct request *rq, struct json_object *body,
         .result = exc,
         .done_us = clock_unix_us(),
         .parent_id = rq->tm.id,
+        .reply_to = json_get_str(options, "reply_to"),
     };
 
     if (exc && ts.id.ptr) {

@@ -141,6 +141,8 @@ fill_state(struct request *rq, struct task_state *ts)
     ts->done_us = clock_unix_us();
     ts->group_id = tm->group;
     ts->parent_id = tm->parent_id;
+    ts->reply_to = tm->reply_to;
+    ts->correlation_id = tm->correlation_id;
     if (!rq->n->config->result_extended)
         return;
     ts->name = tm->name;
@@ -250,6 +252,7 @@ fail_element(struct request *rq, struct json_object *el)
         .done_us = clock_unix_us(),
         .group_id = json_get_str(options, "group_id"),
         .parent_id = rq->tm.id,
+        .reply_to = json_get_str(options, "reply_to"),
     };
     struct json_object *body = json_get(options, "chord");
 

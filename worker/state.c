@@ -33,6 +33,8 @@ node_store_state(struct request *rq, struct slice state,
         .done_us = clock_unix_us(),
         .group_id = rq->tm.group,
         .parent_id = rq->tm.parent_id,
+        .reply_to = rq->tm.reply_to,
+        .correlation_id = rq->tm.correlation_id,
     };
 
     if (!r || rq->ignore_result || !state.ptr)

@@ -361,6 +361,7 @@ redis_result_progress(struct result_redis *r)
 
 const struct result_ops redis_result_ops = {
     .scheme = "redis",
+    .can = RESULT_KEEPS | RESULT_COUNTS_CHORDS,
     .open = open_result,
     .close = close_result,
     .put = put,
