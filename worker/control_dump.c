@@ -384,6 +384,16 @@ usage_stats(void)
     return o;
 }
 
+/* What Celery has not; its clients pass on what they do not know. */
+static struct json_object *
+own_stats(struct node *n)
+{
+    struct json_object *o = json_object_new_object();
+
+    field_take(o, "loop", stalls_show(&n->stalls));
+    return o;
+}
+
 static struct json_object *
 dump_stats(struct node *n, struct json_object *args)
 {
@@ -401,6 +411,7 @@ dump_stats(struct node *n, struct json_object *args)
     field_take(o, "broker", broker_stats(n));
     field_int(o, "prefetch_count", n->prefetch);
     field_take(o, "rusage", usage_stats());
+    field_take(o, "lovage", own_stats(n));
     return o;
 }
 

@@ -204,6 +204,7 @@ init(struct node *n, const struct config *config, int argc, char **argv)
     lost_init(n);
     make_metrics(n);
     uv_loop_init(&n->loop);
+    stalls_init(&n->stalls, &n->loop);
     timers_init(&n->timers, &n->loop);
     flow_init(n);
 }

@@ -11,6 +11,7 @@
 #include "worker/request.h"
 #include "worker/revoked.h"
 #include "worker/shm.h"
+#include "worker/stalls.h"
 
 /* One node: what Celery calls a worker.  One loop, one thread; all that is here
  * is touched on it alone. */
@@ -45,6 +46,7 @@ struct node {
     uv_signal_t signals[4];
     uv_timer_t tick;
     struct timers timers;
+    struct stalls stalls;
     struct turn flow;
     uint64_t tick_due_us;
     uint64_t drain_end_us; /* 0: no end */

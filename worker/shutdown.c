@@ -56,6 +56,7 @@ close_handles(struct node *n)
     uv_close((uv_handle_t *)&n->tick, NULL);
     turn_close(&n->flow, NULL);
     timers_close(&n->timers, NULL);
+    stalls_close(&n->stalls);
 }
 
 /* After a cold shutdown that was not answered in time: what is not settled is

@@ -59,6 +59,9 @@ def test_active_queues_and_stats(client, inspect):
     assert stats["pid"] > 0
     assert stats["pool"]["max-concurrency"] == 2
     assert "interop.add" in stats["total"]
+    loop = stats["lovage"]["loop"]  # not Celery's
+    assert loop["turns"] == sum(loop["own"].values()) > 0
+    assert 0 < loop["longest_own"] <= loop["longest"]
 
 
 def test_the_celery_program_shows_the_node(app, broker, worker):
