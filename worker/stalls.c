@@ -10,8 +10,9 @@
 
 enum { LINE_MAX_BYTES = 96 };
 
-/* The delay is read this often, which costs 2 us, and at the end of a turn of
- * this length: never more than this much of another turn's delay counts. */
+/* The delay is read this often, which costs 2 us, and after each turn of this
+ * length.  What counts as a long turn's delay may be longer by that of the
+ * short turns within this time before it, and of its own wake-up. */
 static const uint64_t look_ns = 10 * 1000 * 1000;
 
 static const struct {

@@ -5,7 +5,7 @@
 
 #include "worker/stalls.h"
 
-enum { WAIT_MS = 60, BUSY_MS = 60, RESTS = 3 };
+enum { WAIT_MS = 60, BUSY_MS = 250, RESTS = 3 };
 
 static void
 rest(uv_timer_t *t)
@@ -66,7 +66,7 @@ Test(stalls, a_call_that_blocks_is_counted_as_our_own)
     int unused = 0;
 
     turn(&s, block, &unused, 0);
-    cr_expect_eq(from_50_ms(&s), 1);
+    cr_expect_eq(from_50_ms(&s), 1); /* whatever the machine took of it */
     cr_expect_geq(s.longest_ns, BUSY_MS * 1000000ull);
     cr_expect_geq(s.longest_ns, s.longest_own_ns);
 }
