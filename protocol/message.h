@@ -24,6 +24,9 @@ struct message {
     int priority;                 /* -1: absent */
     int delivery_mode;            /* 0: absent */
     bool redelivered;
+    /* To the queue that a client has for answers: brokers do not declare it,
+     * and it may be gone.  Not of the message itself. */
+    bool reply;
 
     /* Its envelope, where the one who wrote it sends it too; owned; NULL: to be
      * encoded.  Not to be kept when a member is changed. */

@@ -12,7 +12,8 @@
  * broker_connection_max_retries says), and consumes again afterwards. */
 
 struct delivery {
-    uint64_t tag;        /* never 0; for broker_settle; of this process only */
+    uint64_t tag;        /* for settle; of this process only; 0: of a reply that
+                            is not to be settled */
     struct slice queue;  /* borrowed: for this call */
     struct message *msg; /* the receiver's: message_free(); NULL: the bytes are
                             no message, reject it */
@@ -30,7 +31,8 @@ struct broker_events {
     /* Connected and logged in, the first time and after each loss. */
     void (*ready)(void *arg);
     void (*delivered)(void *arg, const struct delivery *d);
-    /* Once per publish.  ST_OK: the broker has it.  ST_LOST: unknown. */
+    /* Once per publish.  ST_OK: the broker has it.  ST_LOST: unknown.
+     * ST_NOTFOUND: nothing takes it. */
     void (*published)(void *arg, void *cookie, enum status st);
     /* A message of a subscribed fanout exchange; the receiver frees it. */
     void (*fanout)(void *arg, struct slice exchange, struct message *msg);
@@ -85,6 +87,11 @@ struct broker_ops {
      * each reconnect. */
     enum status (*consume)(struct broker *b, struct slice queue,
                            struct error *err);
+    /* Consumes a queue of our own that others answer to: in no exchange, gone
+     * when we are, and expires_s later at the latest (0: no limit).  Ready only
+     * when it is there; redone after each reconnect. */
+    enum status (*consume_replies)(struct broker *b, struct slice queue,
+                                   int64_t expires_s, struct error *err);
     enum status (*cancel)(struct broker *b, struct slice queue,
                           struct error *err);
     /* At most n deliveries are unsettled at a time; 0 stops taking.  Cheap:

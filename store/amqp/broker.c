@@ -459,6 +459,7 @@ const struct broker_ops amqp_broker_ops = {
     .publish = amq_publish,
     .publish_fanout = amq_publish_fanout,
     .consume = amq_consume,
+    .consume_replies = amq_consume_replies,
     .cancel = amq_cancel,
     .prefetch = amq_prefetch,
     .settle = amq_settle,

@@ -58,7 +58,8 @@ struct queue {
 
 struct subscription {
     struct broker_amqp *b;
-    char *exchange, *queue;
+    char *exchange, *queue; /* exchange "": a queue for replies */
+    int64_t expires_ms;     /* of that; 0: no limit */
     enum queue_state state;
     uint64_t retry_us;
 };
@@ -89,6 +90,7 @@ struct publish {
     void *cookie;
     uint64_t held; /* it is the copy of this delivery; 0: the owner's */
     bool returned; /* the broker had no queue for it */
+    bool reply;
     unsigned attempts;
     char *exchange, *key; /* in the memory after this struct, as all else */
     struct slice head, body;
@@ -208,6 +210,8 @@ bool amq_target_known(const struct map *m, const char *kind, const char *name);
 /* broker_fanout.c */
 enum status amq_subscribe(struct broker *base, struct slice exchange,
                           struct slice queue, struct error *err);
+enum status amq_consume_replies(struct broker *base, struct slice queue,
+                                int64_t expires_s, struct error *err);
 enum status amq_publish_fanout(struct broker *base, struct slice exchange,
                                const struct message *m, struct error *err);
 void amq_fanout_deliver(struct broker_amqp *b, struct amq_content *c);

@@ -91,6 +91,26 @@ argument(const char *name, int32_t value)
     return e;
 }
 
+/* As Celery's rpc backend has it. */
+static void
+declare_replies(struct amq_job *j, uint16_t channel,
+                const struct subscription *s)
+{
+    amqp_table_entry_t expires = {.key = amq_bytes("x-expires")};
+    amqp_queue_declare_t q = {
+        .queue = amq_bytes(s->queue),
+        .auto_delete = 1,
+        .arguments = {s->expires_ms > 0 ? 1 : 0, &expires}};
+
+    expires.value.kind = AMQP_FIELD_KIND_I64;
+    expires.value.value.i64 = s->expires_ms;
+    if (s->expires_ms <= INT32_MAX) {
+        expires.value.kind = AMQP_FIELD_KIND_I32;
+        expires.value.value.i32 = (int32_t)s->expires_ms;
+    }
+    amq_job_add(j, channel, AMQP_QUEUE_DECLARE_METHOD, &q);
+}
+
 void
 amq_declare_subscription(struct amq_job *j, uint16_t channel,
                          const struct subscription *s)
@@ -104,6 +124,10 @@ amq_declare_subscription(struct amq_job *j, uint16_t channel,
     amqp_queue_bind_t bind = {.queue = amq_bytes(s->queue),
                               .exchange = amq_bytes(s->exchange)};
 
+    if (*s->exchange == '\0') {
+        declare_replies(j, channel, s);
+        return;
+    }
     amq_job_add(j, channel, AMQP_EXCHANGE_DECLARE_METHOD, &e);
     amq_job_add(j, channel, AMQP_QUEUE_DECLARE_METHOD, &q);
     amq_job_add(j, channel, AMQP_QUEUE_BIND_METHOD, &bind);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fanout exchanges (celery-wire.md 4.2, 8.6), and how much waits in a queue. */
+/* What is consumed without acknowledging: fanout exchanges (celery-wire.md 4.2,
+ * 8.6) and replies (5.3); and how much waits in a queue. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,7 +54,8 @@ on_declared(void *arg, enum status st, uint32_t count, const struct error *why)
     s->retry_us = clock_mono_us() + RETRY_US;
     if (st != ST_LOST)
         log_warning("a fanout exchange cannot be subscribed to",
-                    "exchange=%s reason=%s", s->exchange, why->text);
+                    "exchange=%s queue=%s reason=%s", s->exchange, s->queue,
+                    why->text);
 }
 
 static void
@@ -137,11 +139,22 @@ amq_fanout_deliver(struct broker_amqp *b, struct amq_content *c)
     struct message *m = NULL;
     struct error err;
 
-    if (s == NULL || b->closing || c->body == NULL)
+    if (s == NULL || b->closing)
         return;
+    if (c->body == NULL) {
+        log_warning("a message is too large", "exchange=%s queue=%s",
+                    s->exchange, s->queue);
+        return;
+    }
     if (amq_content_decode(c->head, &c->body, c->body_len, &m, &err) != ST_OK) {
-        log_warning("a fanout message does not decode", "exchange=%s reason=%s",
-                    s->exchange, err.text);
+        log_warning("a fanout message does not decode",
+                    "exchange=%s queue=%s reason=%s", s->exchange, s->queue,
+                    err.text);
+        return;
+    }
+    if (*s->exchange == '\0') {
+        struct delivery reply = {.queue = slice_of(s->queue), .msg = m};
+        b->ev.delivered(b->arg, &reply);
         return;
     }
     b->ev.fanout(b->arg, slice_of(s->exchange), m);
@@ -157,17 +170,16 @@ subscription_free(struct subscription *s)
     free(s);
 }
 
-enum status
-amq_subscribe(struct broker *base, struct slice exchange, struct slice queue,
-              struct error *err)
+static enum status
+subscribe(struct broker_amqp *b, struct slice exchange, struct slice queue,
+          int64_t expires_s, struct error *err)
 {
-    struct broker_amqp *b = (struct broker_amqp *)base;
     struct subscription *s;
 
     if (!b->consumes)
         return error_set(err, ST_INVALID,
                          "a broker without instance subscribes");
-    if (exchange.len == 0 || exchange.len > NAME_MAX_BYTES || queue.len == 0 ||
+    if (exchange.len > NAME_MAX_BYTES || queue.len == 0 ||
         queue.len > NAME_MAX_BYTES)
         return error_set(err, ST_INVALID, "a name of more than %d bytes",
                          NAME_MAX_BYTES);
@@ -177,6 +189,7 @@ amq_subscribe(struct broker *base, struct slice exchange, struct slice queue,
     s = calloc(1, sizeof *s);
     if (s != NULL) {
         s->b = b;
+        s->expires_ms = expires_s * 1000;
         s->exchange = strndup(exchange.ptr, exchange.len);
         s->queue = strndup(queue.ptr, queue.len);
     }
@@ -187,6 +200,23 @@ amq_subscribe(struct broker *base, struct slice exchange, struct slice queue,
     b->subscriptions[b->subscription_count++] = s;
     turn_ask(&b->turn);
     return ST_OK;
+}
+
+enum status
+amq_subscribe(struct broker *base, struct slice exchange, struct slice queue,
+              struct error *err)
+{
+    if (exchange.len == 0)
+        return error_set(err, ST_INVALID, "a subscription to no exchange");
+    return subscribe((struct broker_amqp *)base, exchange, queue, 0, err);
+}
+
+enum status
+amq_consume_replies(struct broker *base, struct slice queue, int64_t expires_s,
+                    struct error *err)
+{
+    return subscribe((struct broker_amqp *)base, slice_of(""), queue, expires_s,
+                     err);
 }
 
 void

@@ -108,7 +108,7 @@ amq_publish_more(struct broker_amqp *b)
 {
     while (may_send(b)) {
         struct publish *p = list_entry(b->waiting.next, struct publish, node);
-        if (!amq_target_ready(b, p))
+        if (!p->reply && !amq_target_ready(b, p))
             return;
         transmit(b, p);
     }
@@ -132,7 +132,9 @@ confirm_one(struct broker_amqp *b, uint64_t seq, enum status st)
 
     if (p == NULL)
         return;
-    if (st == ST_OK && p->returned) {
+    if (st == ST_OK && p->returned && p->reply) {
+        st = ST_NOTFOUND;
+    } else if (st == ST_OK && p->returned) {
         amq_target_forget(b, p);
         if (p->attempts < TRIES && !b->closing) {
             list_add_head(&b->waiting, &p->node);
@@ -268,6 +270,7 @@ amq_publish(struct broker *base, const struct message *m, void *cookie,
         goto out;
     }
     p->cookie = cookie;
+    p->reply = m->reply;
     add(b, p);
 out:
     buf_fini(&head);

@@ -142,6 +142,7 @@ leave(struct broker_redis *b)
     struct redis_cmd cmd;
 
     redis_bind_subscriptions(b, true);
+    redis_drop_replies(b);
     redis_cmd_init(&cmd, "SREM");
     redis_cmd_str(&cmd, b->k_nodes);
     redis_cmd_str(&cmd, b->instance);
@@ -220,6 +221,7 @@ copy_opts(struct broker_redis *b, const struct broker_opts *o,
     if (st != ST_OK)
         return st;
     b->url = strdup(o->url);
+    b->replies_expire_s = o->config->result_expires;
     b->lease_ms = (uint32_t)(o->config->worker_lease * 1000);
     if (o->instance != NULL)
         b->instance = strdup(o->instance);
@@ -308,6 +310,7 @@ const struct broker_ops redis_broker_ops = {
     .publish = redis_publish,
     .publish_fanout = redis_publish_fanout,
     .consume = redis_consume,
+    .consume_replies = redis_consume_replies,
     .cancel = redis_cancel,
     .prefetch = redis_prefetch,
     .settle = redis_settle,

@@ -31,6 +31,7 @@ enum {
 struct queue {
     char *name;
     char *keys[LAYOUT_STEPS_MAX]; /* one a priority step */
+    bool replies;                 /* our own: not bound, and gone with us */
 };
 
 struct subscription {
@@ -73,6 +74,7 @@ struct broker_redis {
     char *adopt;    /* NULL: none, or done */
     char *k_held, *k_node, *k_nodes, *k_lock;
     uint32_t lease_ms;
+    int64_t replies_expire_s; /* of lists that we answer to; 0: never */
     struct calls *calls;
     struct redis *pubsub; /* NULL: not needed so far */
     char *url;
@@ -138,6 +140,9 @@ enum status redis_consume(struct broker *base, struct slice queue,
                           struct error *err);
 enum status redis_cancel(struct broker *base, struct slice queue,
                          struct error *err);
+enum status redis_consume_replies(struct broker *base, struct slice queue,
+                                  int64_t expires_s, struct error *err);
+void redis_drop_replies(struct broker_redis *b);
 void redis_bind_queue(struct broker_redis *b, const struct queue *q);
 void redis_queues_free(struct broker_redis *b);
 

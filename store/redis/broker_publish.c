@@ -101,6 +101,22 @@ build(struct broker_redis *b, const struct message *m, struct slice envelope,
     return ST_OK;
 }
 
+/* Whom it is for may be gone for good. */
+static void
+expire(struct broker_redis *b, const struct message *m)
+{
+    char *key = list_key(b, m);
+    struct redis_cmd cmd;
+
+    if (key == NULL)
+        return;
+    redis_cmd_init(&cmd, "EXPIRE");
+    redis_cmd_str(&cmd, key);
+    redis_cmd_int(&cmd, b->replies_expire_s);
+    (void)calls_send(b->calls, CALL_ORDERED, &cmd, NULL, NULL);
+    free(key);
+}
+
 static struct publish *
 publish_new(struct broker_redis *b, const struct message *m, void *cookie)
 {
@@ -158,6 +174,8 @@ redis_publish(struct broker *base, const struct message *m, void *cookie,
     }
     list_add_tail(&b->publishes, &p->node);
     b->publishing++;
+    if (m->reply && b->replies_expire_s > 0)
+        expire(b, m);
     return ST_OK;
 }
 

@@ -57,6 +57,10 @@ redis_bind_queue(struct broker_redis *b, const struct queue *q)
     struct redis_cmd cmd;
     struct buf member;
 
+    if (q->replies) {
+        free(key);
+        return;
+    }
     buf_init(&member, 64 * 1024);
     buf_addf(&member, "%s%s%s%s", q->name, b->lay.sep, b->lay.sep, q->name);
     redis_cmd_init(&cmd, "SADD");
@@ -70,10 +74,10 @@ redis_bind_queue(struct broker_redis *b, const struct queue *q)
     free(key);
 }
 
-enum status
-redis_consume(struct broker *base, struct slice queue, struct error *err)
+static enum status
+add_queue(struct broker_redis *b, struct slice queue, bool replies,
+          struct error *err)
 {
-    struct broker_redis *b = (struct broker_redis *)base;
     struct queue *q;
     size_t at = b->queue_count;
 
@@ -90,6 +94,7 @@ redis_consume(struct broker *base, struct slice queue, struct error *err)
     q = queue_new(b, queue);
     if (q == NULL)
         return error_set(err, ST_NOMEM, "no memory for a queue");
+    q->replies = replies;
     if (b->lay.order == ORDER_SORTED)
         for (; at > 0 && strcmp(b->queues[at - 1]->name, q->name) > 0; at--)
             b->queues[at] = b->queues[at - 1];
@@ -99,6 +104,36 @@ redis_consume(struct broker *base, struct slice queue, struct error *err)
     b->hungry = true;
     turn_ask(&b->turn);
     return ST_OK;
+}
+
+enum status
+redis_consume(struct broker *base, struct slice queue, struct error *err)
+{
+    return add_queue((struct broker_redis *)base, queue, false, err);
+}
+
+/* Who answers lets the list expire. */
+enum status
+redis_consume_replies(struct broker *base, struct slice queue,
+                      int64_t expires_s, struct error *err)
+{
+    (void)expires_s;
+    return add_queue((struct broker_redis *)base, queue, true, err);
+}
+
+void
+redis_drop_replies(struct broker_redis *b)
+{
+    for (size_t i = 0; i < b->queue_count; i++) {
+        struct redis_cmd cmd;
+
+        if (!b->queues[i]->replies)
+            continue;
+        redis_cmd_init(&cmd, "DEL");
+        for (size_t s = 0; s < b->lay.step_count; s++)
+            redis_cmd_str(&cmd, b->queues[i]->keys[s]);
+        (void)calls_send(b->calls, CALL_REPEAT, &cmd, NULL, NULL);
+    }
 }
 
 enum status
