@@ -3,7 +3,7 @@
 
 #include "store/pg/op.h"
 
-/* What the calls of records.h (in records.c, work.c and outbox.c) are made of.
+/* What the calls of records.h (in records*.c and outbox.c) are made of.
  */
 
 /* Queues a call with a copy of its values; fn is called as records.h says. */
