@@ -111,7 +111,7 @@ $(OOM): $(B)/%: $(B)/%.o $(B)/tests/oom/oom.o $(LIB)
 	  -Wl,--wrap=strdup,--wrap=strndup -o $@ $^ $(LDLIBS)
 
 .PHONY: deps run check asan check-asan check-unit check-contract check-interop \
-  check-faults check-race check-tsan check-oom run-tests run-oom bench
+  interop-latest check-faults check-race check-tsan check-oom run-tests run-oom bench
 deps: ## install the Debian packages that are missing
 	deploy/deps
 run: ## start servers, api and worker, show an example; ONCE=1: and end
@@ -130,6 +130,9 @@ check-contract: $(CONTRACT)
 	@tests/run $(B) $(CONTRACT)
 check-interop: all $(TESTPLUGINS)
 	@tests/run $(B) $(wildcard tests/interop/test_*.py)
+interop-latest: ## the interop tests with PyPI's newest Celery
+	@$(SUBMAKE) WERROR=1 all $(TESTPLUGINS)
+	@tests/interop-latest $(B) $(filter-out %/test_deploy.py,$(wildcard tests/interop/test_*.py))
 check-faults: all $(TESTPLUGINS)
 	@tests/run $(B) $(wildcard tests/faults/test_*.py)
 check-race: $(RACE)

@@ -42,6 +42,7 @@ struct call {
 };
 
 struct outcome {
+    struct slice sent; /* the id, until it has been printed */
     bool done;
     int rc;
     bool traceback;
@@ -170,6 +171,17 @@ print_failure(const struct outcome *o, const struct task_state *ts)
     buf_fini(&b);
 }
 
+/* The id comes before the outcome, even if that is here before the broker has
+ * confirmed the message. */
+static void
+print_id(struct outcome *o)
+{
+    if (o->sent.len > 0)
+        printf("%.*s\n", (int)o->sent.len, o->sent.ptr);
+    o->sent = (struct slice){0};
+    fflush(stdout);
+}
+
 static void
 on_outcome(void *arg, enum status st, const struct task_state *ts)
 {
@@ -182,7 +194,7 @@ on_outcome(void *arg, enum status st, const struct task_state *ts)
         cli_fail(EXIT_FAILED, "no result: %s", status_text(st));
         return;
     }
-    fflush(stdout);
+    print_id(o);
     if (ts->status.len != 7 || memcmp(ts->status.ptr, "SUCCESS", 7) != 0) {
         print_failure(o, ts);
         return;
@@ -214,7 +226,7 @@ wait_outcome(struct client *k, struct result_watch *w, struct outcome *o,
 static int
 send_task(struct cli *c, struct client *k, const struct call *call)
 {
-    struct outcome o = {.traceback = true};
+    struct outcome o = {.sent = call->task.id, .traceback = true};
     struct result_watch *w = NULL;
     struct error err;
     double timeout;
@@ -231,8 +243,7 @@ send_task(struct cli *c, struct client *k, const struct call *call)
         w = k->result->ops->watch(k->result, call->task.id, on_outcome, &o);
     if (client_publish(k, call->msg, &err) != ST_OK)
         return cli_fail(EXIT_FAILED, "%s", err.text);
-    printf("%.*s\n", (int)call->task.id.len, call->task.id.ptr);
-    fflush(stdout);
+    print_id(&o);
     return wait ? wait_outcome(k, w, &o, timeout) : EXIT_OK;
 }
 

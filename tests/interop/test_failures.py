@@ -151,19 +151,24 @@ def test_a_revoked_task_that_arrives_later_does_not_run(client):
     client.state(result, "REVOKED")
 
 
-@pytest.mark.parametrize("task,seconds", [("nap", 60), ("tracked_nap", 60)])
-def test_a_running_task_is_terminated(client, task, seconds):
-    result = client.send(f"interop.{task}", seconds)
+# A Python worker of Celery 5.6 or newer that hears of the revoke also marks the
+# task, if the result backend does not say that it has begun.
+@pytest.mark.parametrize(
+    "task,reason",
+    [("nap", "terminated|revoked"), ("tracked_nap", "terminated")],
+)
+def test_a_running_task_is_terminated(client, task, reason):
+    result = client.send(f"interop.{task}", 60)
     time.sleep(1)
     client.app.control.revoke(result.id, terminate=True)
-    with pytest.raises(TaskRevokedError, match="terminated"):
+    with pytest.raises(TaskRevokedError, match=reason):
         result.get(timeout=client.timeout)
     assert client.call("interop.add", 1, 1) == 2
 
 
 def test_a_revoke_without_terminate_lets_a_running_task_end(client):
-    result = client.send("interop.nap", 1.5)
-    time.sleep(0.5)
+    result = client.send("interop.tracked_nap", 1.5)
+    client.state(result, "STARTED")
     client.app.control.revoke(result.id)
     assert result.get(timeout=client.timeout) == "rested"
 

@@ -28,7 +28,8 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 INTEROP = ROOT / "tests" / "interop"
-PYTHON = "/usr/bin/python3"  # Debian's, which has python3-celery
+# Debian's, which has python3-celery; `make interop-latest` names another one.
+PYTHON = os.environ.get("LOVAGE_TEST_PYTHON", "/usr/bin/python3")
 # Sanitizers and a busy machine make all things slower.
 SLOW = float(os.environ.get("LOVAGE_TEST_SLOW", "1"))
 _libc = ctypes.CDLL(None, use_errno=True)
