@@ -123,8 +123,9 @@ static const struct config_item items[] = {
     STR(llm_default_provider, "",
         "Provider of model names that tell none; empty: refuse them."),
     NUM(llm_timeout, "120", 0.1, DAY, "Seconds that one LLM call may take."),
-    NUM(llm_first_byte_timeout, "60", 0.1, DAY,
-        "Seconds until the first byte of an answer."),
+    NUM(llm_first_byte_timeout, "0", 0, DAY,
+        "Seconds until the first byte of an answer; 0: no limit but "
+        "llm_timeout, since an answer begins when all of it is written."),
     NUM(llm_connect_timeout, "5", 0.1, 300,
         "Seconds to connect to a provider."),
     INT(llm_max_response_bytes, "4194304", 1024, TIB,

@@ -109,7 +109,7 @@ llm_key(const struct llm_route *route, const struct llm_query *q,
     EVP_MD_CTX_free(d.ctx);
     if (d.failed)
         return ST_NOMEM;
-    at = (size_t)snprintf(out, LLM_KEY_LEN + 1, "lovage:llm:");
+    at = (size_t)snprintf(out, LLM_KEY_LEN + 1, "llm:");
     for (unsigned i = 0; i < len && at < LLM_KEY_LEN; i++)
         at += (size_t)snprintf(out + at, LLM_KEY_LEN + 1 - at, "%02x", sum[i]);
     return ST_OK;

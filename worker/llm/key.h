@@ -4,7 +4,7 @@
 
 #include "protocol/llm_models.h"
 
-enum { LLM_KEY_LEN = sizeof("lovage:llm:") - 1 + 64 };
+enum { LLM_KEY_LEN = sizeof("llm:") - 1 + 64 };
 
 /* The cache key of a query to a model: a SHA-256 over everything that can
  * change the answer, each part with its length before it, so that no two

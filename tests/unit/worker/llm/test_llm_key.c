@@ -71,7 +71,7 @@ Test(llm_key, all_that_can_change_an_answer_changes_the_key)
         make(i, again);
         cr_expect_str_eq(key[i], again, "%zu", i);
         cr_expect_eq(strlen(key[i]), LLM_KEY_LEN);
-        cr_expect_eq(strncmp(key[i], "lovage:llm:", 11), 0);
+        cr_expect_eq(strncmp(key[i], "llm:", 4), 0);
         for (size_t j = 0; j < i; j++)
             cr_expect_str_neq(key[i], key[j], "%zu and %zu", i, j);
     }
