@@ -125,9 +125,8 @@ expired(const struct request *rq)
     return rq->tm.has_expires && clock_unix_us() > rq->tm.expires_us;
 }
 
-/* True: it does not run, and is dealt with. */
-static bool
-dropped(struct request *rq)
+bool
+consumer_dropped(struct request *rq)
 {
     struct node *n = rq->n;
 
@@ -200,7 +199,7 @@ claimed(void *arg, enum status st, enum claim c, int64_t attempt)
     case CLAIM_RUN:
         rq->claimed = true;
         rq->attempt = attempt;
-        if (!dropped(rq))
+        if (!consumer_dropped(rq))
             dispatch_ready(rq);
         break;
     case CLAIM_REVOKED:
@@ -259,7 +258,7 @@ consumer_claim(struct request *rq)
 void
 consumer_due(struct request *rq)
 {
-    if (!dropped(rq))
+    if (!consumer_dropped(rq))
         consumer_claim(rq);
 }
 
@@ -343,7 +342,7 @@ enter(struct request *rq)
         consumer_hand_back(rq, VERDICT_BACK);
         return;
     }
-    if (dropped(rq))
+    if (consumer_dropped(rq))
         return;
     if (is_deadly(rq))
         dispatch_fail(rq, "WorkerLostError", "billiard.exceptions", deadly);

@@ -103,7 +103,7 @@ flow_took(struct request *rq)
     rq->counted = true;
     if (rq->def->kind == LOVAGE_BLOCKING) {
         n->blocking_waiting++;
-        if (dispatch_is_short(rq))
+        if (run_pool_is_short(rq))
             n->took_other = true;
         else
             n->took_blocking = true;
@@ -136,7 +136,7 @@ flow_surplus(struct request *rq)
 
     if (rq->def->kind != LOVAGE_BLOCKING)
         return false;
-    if (dispatch_is_short(rq))
+    if (run_pool_is_short(rq))
         bound += BURST_MAX;
     if (n->blocking_waiting < bound)
         return false;

@@ -146,7 +146,7 @@ open_pool(struct node *n, struct error *err)
         .idle = !any_blocking(),
     };
 
-    return pool_open(&n->pool, &o, &dispatch_pool_events, n, err);
+    return pool_open(&n->pool, &o, &run_pool_events, n, err);
 }
 
 static enum status

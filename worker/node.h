@@ -94,6 +94,8 @@ struct slice node_who(const struct node *n); /* the instance, for records */
 /* consumer.c: what the broker tells. */
 extern const struct broker_events consumer_events;
 /* What follows after the eta, and after a claim was put off. */
+/* True: revoked or expired; it is being told so, and does not run. */
+bool consumer_dropped(struct request *rq);
 void consumer_due(struct request *rq);
 void consumer_claim(struct request *rq);
 void consumer_claim_later(struct request *rq);
@@ -117,17 +119,29 @@ void begin_run(struct request *rq, pid_t pid);
 /* dispatch.c: who runs it. */
 void dispatch_ready(struct request *rq); /* claimed or no claim needed */
 void dispatch_more(struct node *n);      /* a place is free */
-/* A blocking task that has always taken much less than a millisecond. */
-bool dispatch_is_short(const struct request *rq);
-extern const struct pool_events dispatch_pool_events;
+/* It has run.  The outcome moves from where it was made to the request. */
+void dispatch_finish(struct request *rq, struct outcome *o);
 /* Ends a request that has not run with an exception of the worker's own. */
 void dispatch_fail(struct request *rq, const char *type, const char *module,
                    const char *text);
 void dispatch_revoke(struct request *rq, const char *reason);
+void dispatch_time_limit(struct request *rq); /* the hard one */
 /* Revoked with terminate. */
 void dispatch_terminate(struct request *rq, int signum);
 /* Cold shutdown: stops what runs. */
 void dispatch_interrupt(struct request *rq);
+
+/* run_loop.c: on this loop. */
+void run_loop_inline(struct request *rq);
+void run_loop_async(struct request *rq);
+void run_loop_stop(struct request *rq); /* an async one, before its end */
+
+/* run_pool.c: in executors. */
+extern const struct pool_events run_pool_events;
+/* Hands some of those that wait to one.  False: none can take them now. */
+bool run_pool_some(struct node *n);
+/* A blocking task that has always taken much less than a millisecond. */
+bool run_pool_is_short(const struct request *rq);
 
 /* settle.c: what follows from an outcome. */
 void settle_start(struct request *rq); /* rq->out says how it ended */

@@ -33,7 +33,7 @@ give_back(struct request *rq)
 static void
 cut_off(struct request *rq)
 {
-    /* An executor's death comes as an event: dispatch.c. */
+    /* An executor's death comes as an event: run_pool.c. */
     if (rq->def->kind == LOVAGE_ASYNC)
         dispatch_interrupt(rq);
 }
