@@ -78,6 +78,8 @@ gather(struct node *n, struct request **out, size_t max)
         struct request *rq =
             list_entry(n->blocking.next, struct request, queue);
 
+        if (consumer_dropped(rq)) /* while it waited */
+            continue;
         us += registry_entry(rq->def)->mean_us;
         if (k && (us > BATCH_US || !run_pool_is_short(rq) ||
                   !run_pool_is_short(out[0])))
@@ -103,6 +105,8 @@ run_pool_some(struct node *n)
     size_t k = gather(n, rqs, batch_size(n)), made = 0;
     enum status st = ST_OK;
 
+    if (!k)
+        return true;
     while (made < k && st == ST_OK) {
         st = make_call(rqs[made], &texts[made], &calls[made]);
         made++;

@@ -147,6 +147,7 @@ settle_go(struct request *rq)
 static void
 start_at(struct request *rq, enum settle_step step)
 {
+    list_del(&rq->queue);
     flow_left(rq);
     timer_unset(&rq->n->timers, &rq->timer);
     request_move(rq, RQ_SETTLING);

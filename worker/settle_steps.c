@@ -86,6 +86,14 @@ ran_us(const struct request *rq)
     return rq->started_us ? (int64_t)(clock_mono_us() - rq->started_us) + 1 : 0;
 }
 
+/* Rejected to its queue: the next claim is to find it free, not ended. */
+static bool
+goes_back(const struct request *rq)
+{
+    return rq->out.kind == OUTCOME_REJECT && rq->out.requeue && rq->claimed &&
+           rq->late;
+}
+
 void
 step_record(struct request *rq)
 {
@@ -109,6 +117,12 @@ step_record(struct request *rq)
 
     if (!n->records)
         return;
+    if (goes_back(rq)) {
+        rq->waits++;
+        records_release(n->records, node_who(n), rq->tm.id, rq->attempt,
+                        recorded, rq);
+        return;
+    }
     buf_init(&result, RESULT_MAX);
     buf_init(&error, ERROR_LINE_MAX);
     fill_texts(rq, &result, &error, &r);

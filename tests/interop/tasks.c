@@ -175,6 +175,20 @@ reject(lovage_task *t)
     return lovage_reject(t, false);
 }
 
+/* reject_once(path): goes back to its queue, and ends when it comes again. */
+static lovage_status
+reject_once(lovage_task *t)
+{
+    const char *path;
+
+    if (lovage_arg_string(t, 0, "path", &path) != LOVAGE_OK)
+        return LOVAGE_FAILED;
+    if (access(path, F_OK) == 0)
+        return lovage_return(t, lovage_string("again"));
+    fclose(fopen(path, "w"));
+    return lovage_reject(t, true);
+}
+
 static lovage_status
 ignore(lovage_task *t)
 {
@@ -314,6 +328,7 @@ lovage_plugin_init(lovage_registry *r)
         TASK("crash", crash, .params = 0),
         TASK("progress", progress, .params = 1),
         TASK("reject", reject, .params = 0),
+        TASK("reject_once", reject_once, .params = 1, .acks_late = 1),
         TASK("ignore", ignore, .params = 0),
         TASK("replace", replace, .params = 2),
         TASK("child", child, .params = 2),
