@@ -84,25 +84,16 @@ out:
     return st;
 }
 
-static enum llm_finish
-read_finish(struct slice s)
-{
-    static const struct {
-        const char *name;
-        enum llm_finish finish;
-    } names[] = {{"end_turn", LLM_FIN_STOP},
-                 {"stop_sequence", LLM_FIN_STOP},
-                 {"max_tokens", LLM_FIN_LENGTH},
-                 {"model_context_window_exceeded", LLM_FIN_LENGTH},
-                 {"tool_use", LLM_FIN_TOOL},
-                 {"pause_turn", LLM_FIN_TOOL},
-                 {"refusal", LLM_FIN_REFUSAL}};
-
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (slice_is(s, names[i].name))
-            return names[i].finish;
-    return LLM_FIN_UNKNOWN;
-}
+static const struct llm_ending endings[] = {
+    {"end_turn", LLM_FIN_STOP},
+    {"stop_sequence", LLM_FIN_STOP},
+    {"max_tokens", LLM_FIN_LENGTH},
+    {"model_context_window_exceeded", LLM_FIN_LENGTH},
+    {"tool_use", LLM_FIN_TOOL},
+    {"pause_turn", LLM_FIN_TOOL},
+    {"refusal", LLM_FIN_REFUSAL},
+    {.name = NULL},
+};
 
 /* All blocks of type "text"; the others are thinking and tools. */
 static void
@@ -156,7 +147,7 @@ parse(const struct llm_answer *a, const struct llm_query *q,
         llm_fail(out, LLM_E_BAD_RESPONSE, "the answer has no content");
         goto out;
     }
-    out->finish = read_finish(json_get_str(doc, "stop_reason"));
+    out->finish = llm_finish_of(endings, json_get_str(doc, "stop_reason"));
     read_content(content, out);
     read_usage(json_get(doc, "usage"), &out->usage);
     llm_settle(out, q);

@@ -46,6 +46,14 @@ enum status llm_http_body(struct llm_http *h, struct buf *b, struct error *err);
 /* s percent-encoded but for unreserved characters and, if asked, slashes. */
 void llm_add_escaped(struct buf *b, struct slice s, bool keep_slash);
 
+/* What a provider calls an ending.  A table ends with a NULL name. */
+struct llm_ending {
+    const char *name;
+    enum llm_finish finish;
+};
+enum llm_finish llm_finish_of(const struct llm_ending *table,
+                              struct slice name); /* or LLM_FIN_UNKNOWN */
+
 /* Starts a result: reads the body.  NULL: out->error is set (no 2xx, no JSON,
  * or an error told with a 200).  Otherwise the caller puts the value. */
 struct json_object *llm_read(const struct llm_answer *a,

@@ -119,20 +119,16 @@ out:
 static enum llm_finish
 read_finish(struct slice s)
 {
-    static const struct {
-        const char *name;
-        enum llm_finish finish;
-    } names[] = {
+    static const struct llm_ending endings[] = {
         {"STOP", LLM_FIN_STOP},        {"MAX_TOKENS", LLM_FIN_LENGTH},
         {"SAFETY", LLM_FIN_FILTER},    {"RECITATION", LLM_FIN_FILTER},
         {"BLOCKLIST", LLM_FIN_FILTER}, {"PROHIBITED_CONTENT", LLM_FIN_FILTER},
-        {"SPII", LLM_FIN_FILTER}};
+        {"SPII", LLM_FIN_FILTER},      {.name = NULL},
+    };
 
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (slice_is(s, names[i].name))
-            return names[i].finish;
-    return s.len > 6 && memcmp(s.ptr, "IMAGE_", 6) == 0 ? LLM_FIN_FILTER
-                                                        : LLM_FIN_UNKNOWN;
+    if (s.len > 6 && memcmp(s.ptr, "IMAGE_", 6) == 0)
+        return LLM_FIN_FILTER;
+    return llm_finish_of(endings, s);
 }
 
 /* The text of all parts but the model's thoughts.  Content and parts may both

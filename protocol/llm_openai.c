@@ -127,24 +127,15 @@ read_content(struct json_object *content, struct llm_result *out)
     return any;
 }
 
-static enum llm_finish
-read_finish(struct slice s)
-{
-    static const struct {
-        const char *name;
-        enum llm_finish finish;
-    } names[] = {{"stop", LLM_FIN_STOP},
-                 {"eos", LLM_FIN_STOP}, /* some hosts behind routers */
-                 {"length", LLM_FIN_LENGTH},
-                 {"tool_calls", LLM_FIN_TOOL},
-                 {"function_call", LLM_FIN_TOOL},
-                 {"content_filter", LLM_FIN_FILTER}};
-
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (slice_is(s, names[i].name))
-            return names[i].finish;
-    return LLM_FIN_UNKNOWN;
-}
+static const struct llm_ending endings[] = {
+    {"stop", LLM_FIN_STOP},
+    {"eos", LLM_FIN_STOP}, /* some hosts behind routers */
+    {"length", LLM_FIN_LENGTH},
+    {"tool_calls", LLM_FIN_TOOL},
+    {"function_call", LLM_FIN_TOOL},
+    {"content_filter", LLM_FIN_FILTER},
+    {.name = NULL},
+};
 
 static void
 read_usage(struct json_object *u, struct llm_usage *out)
@@ -164,7 +155,7 @@ read_choice(struct json_object *choice, struct llm_result *out)
     struct json_object *message = json_get(choice, "message");
     struct json_object *refusal = json_get(message, "refusal");
 
-    out->finish = read_finish(json_get_str(choice, "finish_reason"));
+    out->finish = llm_finish_of(endings, json_get_str(choice, "finish_reason"));
     if (read_content(json_get(message, "content"), out) && out->text_len > 0)
         return;
     if (read_content(refusal, out) && out->text_len > 0) {

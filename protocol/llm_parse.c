@@ -145,6 +145,15 @@ llm_settle_usage(struct llm_result *out, const struct llm_query *q)
         u->total_tokens = u->prompt_tokens + u->completion_tokens;
 }
 
+enum llm_finish
+llm_finish_of(const struct llm_ending *table, struct slice name)
+{
+    for (; table->name != NULL; table++)
+        if (slice_is(name, table->name))
+            return table->finish;
+    return LLM_FIN_UNKNOWN;
+}
+
 void
 llm_settle(struct llm_result *out, const struct llm_query *q)
 {
