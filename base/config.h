@@ -17,6 +17,7 @@ struct config {
     char *broker_url, *result_backend, *database_url;
     char *cache_url; /* the response cache's Redis; "": the result backend's */
     char *broker_transport_options; /* JSON object, as Celery's dict */
+    char *broker_use_ssl;           /* "", true, false or a JSON object */
     double broker_connection_timeout;
     int64_t broker_connection_max_retries; /* 0: for ever */
 
@@ -34,6 +35,11 @@ struct config {
     /* results */
     int64_t result_expires; /* s; 0: never */
     bool result_extended;
+    char *result_backend_transport_options; /* JSON object */
+    char *redis_backend_use_ssl;            /* as broker_use_ssl */
+    double redis_socket_timeout, redis_socket_connect_timeout; /* s */
+    double redis_backend_health_check_interval /* s; 0: never */;
+    bool redis_socket_keepalive;
 
     /* worker */
     int64_t worker_concurrency;       /* executors a node; 0: one a core */

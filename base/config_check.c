@@ -44,38 +44,52 @@ check_url(const char *name, const char *text, const char *schemes,
     return st;
 }
 
-/* One URL, or several of the same kind: "amqp://a;amqp://b". */
+/* Which may be separated by semicolons, all of the same kind. */
+static const char amqp[] = "amqp pyamqp amqps", sentinel[] = "sentinel";
+
 static enum status
-check_broker(const char *text, struct error *err)
+check_list(const char *name, const char *text, const char *schemes,
+           struct error *err)
 {
-    static const char amqp[] = "amqp pyamqp amqps";
-    static const char both[] =
-        "redis rediss redis+socket socket amqp pyamqp amqps";
-    bool is_amqp = is_one_of(text, strcspn(text, ":"), amqp);
     enum status st = ST_OK;
 
-    if (!is_amqp)
-        return check_url("broker_url", text, both, err);
     while (st == ST_OK && *text != '\0') {
         size_t n = strcspn(text, ";");
         char *one = strndup(text, n);
 
         if (one == NULL)
-            return error_set(err, ST_NOMEM, "broker_url: out of memory");
-        st = check_url("broker_url", one, amqp, err);
+            return error_set(err, ST_NOMEM, "%s: out of memory", name);
+        st = check_url(name, one, schemes, err);
         free(one);
         text += n + (text[n] == ';');
     }
     return st;
 }
 
+/* One URL, or several: "amqp://a;amqp://b". */
+static enum status
+check_urls_of(const char *name, const char *text, const char *schemes,
+              struct error *err)
+{
+    size_t n = strcspn(text, ":");
+
+    if (is_one_of(text, n, sentinel))
+        return check_list(name, text, sentinel, err);
+    if (is_one_of(text, n, amqp) && is_one_of(text, n, schemes))
+        return check_list(name, text, amqp, err);
+    return check_url(name, text, schemes, err);
+}
+
 static enum status
 check_urls(const struct config *c, struct error *err)
 {
-    static const char redis[] = "redis rediss redis+socket socket";
+    static const char redis[] = "redis rediss redis+socket socket sentinel";
+    static const char brokers[] = "redis rediss redis+socket socket sentinel "
+                                  "amqp pyamqp amqps";
     const struct {
         const char *name, *text, *schemes;
     } urls[] = {
+        {"broker_url", c->broker_url, brokers},
         {"result_backend", c->result_backend, redis},
         {"cache_url", c->cache_url, redis},
         {"openai_base_url", c->openai_base_url, "http https"},
@@ -89,9 +103,8 @@ check_urls(const struct config *c, struct error *err)
 
     if (*c->broker_url == '\0')
         return error_set(err, ST_INVALID, "broker_url: must not be empty");
-    st = check_broker(c->broker_url, err);
     for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]) && st == ST_OK; i++)
-        st = check_url(urls[i].name, urls[i].text, urls[i].schemes, err);
+        st = check_urls_of(urls[i].name, urls[i].text, urls[i].schemes, err);
     /* libpq also takes "host=... dbname=...". */
     if (st == ST_OK && strstr(c->database_url, "://") != NULL)
         st = check_url("database_url", c->database_url, "postgresql postgres",
@@ -117,6 +130,15 @@ check_object(const char *name, const char *text, struct error *err)
         st = error_set(err, ST_INVALID, "%s: is no JSON object", name);
     json_object_put(v);
     return st;
+}
+
+/* Celery's: whether, or how. */
+static enum status
+check_use_ssl(const char *name, const char *text, struct error *err)
+{
+    if (strcmp(text, "true") == 0 || strcmp(text, "false") == 0)
+        return ST_OK;
+    return check_object(name, text, err);
 }
 
 /* Pickle and YAML can run code: they are refused by name. */
@@ -182,6 +204,14 @@ config_check(const struct config *c, struct error *err)
     if (st == ST_OK)
         st = check_object("broker_transport_options",
                           c->broker_transport_options, err);
+    if (st == ST_OK)
+        st = check_object("result_backend_transport_options",
+                          c->result_backend_transport_options, err);
+    if (st == ST_OK)
+        st = check_use_ssl("broker_use_ssl", c->broker_use_ssl, err);
+    if (st == ST_OK)
+        st = check_use_ssl("redis_backend_use_ssl", c->redis_backend_use_ssl,
+                           err);
     if (st == ST_OK)
         st = check_object("task_routes", c->task_routes, err);
     if (st == ST_OK && c->task_time_limit > 0 &&

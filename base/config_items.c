@@ -38,11 +38,11 @@ static const struct config_item items[] = {
     /* the services */
     STR_ENV(broker_url, "redis://localhost:6379/0", "CELERY_BROKER_URL",
             "Where messages are sent and consumed: redis://, rediss://, "
-            "redis+socket://, amqp:// or amqps://; of AMQP brokers also a list "
-            "separated by semicolons, for failover."),
+            "redis+socket://, sentinel://, amqp:// or amqps://; of sentinels "
+            "and of AMQP brokers also a list separated by semicolons."),
     STR_ENV(result_backend, "", "CELERY_RESULT_BACKEND",
-            "Where results are kept for AsyncResult: redis://, rediss:// or "
-            "redis+socket://; empty: results are not kept."),
+            "Where results are kept for AsyncResult: redis://, rediss://, "
+            "redis+socket:// or sentinel://; empty: results are not kept."),
     STR(database_url, "",
         "PostgreSQL, where tasks and usage are recorded: postgresql://...; "
         "empty: no records (the api needs it)."),
@@ -50,7 +50,12 @@ static const struct config_item items[] = {
         "The Redis of the LLM response cache; empty: that of result_backend."),
     STR(broker_transport_options, "{}",
         "JSON object with Celery's transport options, such as "
-        "visibility_timeout, priority_steps and global_keyprefix."),
+        "visibility_timeout, priority_steps, global_keyprefix and, for "
+        "sentinel://, master_name."),
+    STR(broker_use_ssl, "",
+        "TLS to the broker: true, false, or a JSON object with Celery's keys "
+        "ssl_cert_reqs, ssl_ca_certs, ssl_certfile, ssl_keyfile and "
+        "ssl_check_hostname; what the URL says comes first."),
     NUM(broker_connection_timeout, "4", 0.1, 3600,
         "Seconds to wait for a connection to the broker."),
     INT(broker_connection_max_retries, "0", 0, MANY,
@@ -88,6 +93,21 @@ static const struct config_item items[] = {
         "Seconds that results are kept; 0: for ever."),
     BOOL(result_extended, "false",
          "Keep name, arguments, worker, retries and queue with the result."),
+    STR(result_backend_transport_options, "{}",
+        "JSON object with Celery's options of the result backend: "
+        "global_keyprefix; for sentinel:// master_name and sentinel_kwargs."),
+    STR(redis_backend_use_ssl, "",
+        "TLS to a Redis result backend, as broker_use_ssl."),
+    NUM(redis_socket_timeout, "10", 0.1, 3600,
+        "Seconds without an answer of a Redis result backend after which the "
+        "connection counts as lost."),
+    NUM(redis_socket_connect_timeout, "5", 0.1, 3600,
+        "Seconds to wait for a connection to a Redis result backend."),
+    NUM(redis_backend_health_check_interval, "25", 0, 3600,
+        "Seconds of silence after which a Redis result backend is asked "
+        "whether it is still there; 0: never."),
+    BOOL(redis_socket_keepalive, "true",
+         "TCP keepalive to a Redis result backend."),
 
     /* worker */
     INT(worker_concurrency, "0", 0, 1024,

@@ -68,8 +68,9 @@ write_str(struct buf *out, const struct config_item *item, const char *value)
 
     if (item->secret)
         buf_addf(out, "%s", *value != '\0' ? "***" : "");
-    else if (*value == '{' && strcasestr(value, "password") != NULL)
-        buf_addf(out, "***"); /* a sentinel's, in broker_transport_options */
+    else if (value[strspn(value, " \t")] == '{' &&
+             strcasestr(value, "password") != NULL)
+        buf_addf(out, "***"); /* a sentinel's, in the transport options */
     else
         buf_addf(out, "%s", url_redacted(value, text, sizeof(text)));
 }

@@ -441,6 +441,8 @@ copy_opts(struct stream *s, const struct stream_opts *o, struct error *err)
     s->timeout_ms =
         o->connect_timeout_ms > 0 ? o->connect_timeout_ms : DEFAULT_TIMEOUT_MS;
     s->max_backlog = o->max_backlog > 0 ? o->max_backlog : DEFAULT_BACKLOG;
+    s->keepalive = o->keepalive;
+    s->user_timeout_ms = o->user_timeout_ms;
     buf_init(&s->plain, s->max_backlog);
     buf_init(&s->wire, SIZE_MAX / 4); /* bounded by plain */
     if (o->host != NULL) {

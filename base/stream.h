@@ -15,6 +15,13 @@ struct stream;
 struct stream_tls {
     const char *ca_file, *cert_file, *key_file; /* NULL: the system's, none */
     bool verify;                                /* peer and host name */
+    bool any_host; /* verify: any name that the CA vouches for will do */
+};
+
+/* TCP's own probing of a silent peer; in seconds, 0: the defaults. */
+struct stream_keepalive {
+    bool off;
+    int idle_s, interval_s, count;
 };
 
 struct stream_opts {
@@ -24,6 +31,9 @@ struct stream_opts {
     const struct stream_tls *tls; /* NULL: plain */
     uint32_t connect_timeout_ms;  /* resolve, connect and handshake; 0: 5000 */
     size_t max_backlog;           /* unsent bytes; more fails it; 0: 64 MiB */
+    struct stream_keepalive keepalive;
+    uint32_t user_timeout_ms; /* for the peer's kernel to take sent bytes; 0:
+                                 15,000 */
 };
 
 struct stream_events {

@@ -51,16 +51,32 @@ start_timer(struct stream *s)
 }
 
 static void
+set_option(int fd, int option, int value)
+{
+    setsockopt(fd, IPPROTO_TCP, option, &value, sizeof(value));
+}
+
+static void
 set_options(struct stream *s)
 {
-    int fd, ms = USER_TIMEOUT_MS;
+    const struct stream_keepalive *k = &s->keepalive;
+    int fd;
 
     if (s->path != NULL)
         return;
     uv_tcp_nodelay(&s->conn->io.tcp, 1);
-    uv_tcp_keepalive(&s->conn->io.tcp, 1, KEEPALIVE_S);
-    if (uv_fileno(&s->conn->io.handle, &fd) == 0)
-        setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+    if (!k->off)
+        uv_tcp_keepalive(&s->conn->io.tcp, 1,
+                         k->idle_s > 0 ? (unsigned)k->idle_s : KEEPALIVE_S);
+    if (uv_fileno(&s->conn->io.handle, &fd) != 0)
+        return;
+    if (k->interval_s > 0)
+        set_option(fd, TCP_KEEPINTVL, k->interval_s);
+    if (k->count > 0)
+        set_option(fd, TCP_KEEPCNT, k->count);
+    set_option(fd, TCP_USER_TIMEOUT,
+               s->user_timeout_ms > 0 ? (int)s->user_timeout_ms
+                                      : USER_TIMEOUT_MS);
 }
 
 static void

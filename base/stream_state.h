@@ -59,7 +59,8 @@ struct stream {
     struct addrinfo single;        /* of a host that is an address */
     struct sockaddr_storage address;
     uint64_t deadline_ms; /* of the loop's clock */
-    uint32_t timeout_ms;
+    uint32_t timeout_ms, user_timeout_ms;
+    struct stream_keepalive keepalive;
     char *path, *host;
     char name[280]; /* for error texts */
 };

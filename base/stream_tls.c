@@ -56,12 +56,13 @@ is_address(const char *host)
 
 /* Whom we expect, for the certificate and for the server's choice of one. */
 static bool
-expect(SSL *ssl, const char *host)
+expect(SSL *ssl, const char *host, bool any_host)
 {
     if (is_address(host))
-        return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1;
+        return any_host ||
+               X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1;
     SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    return SSL_set1_host(ssl, host) == 1 &&
+    return (any_host || SSL_set1_host(ssl, host) == 1) &&
            /* The macro casts const away, which clang would warn of. */
            SSL_set_tlsext_host_name(ssl, (char *)(uintptr_t)host) == 1;
 }
@@ -90,7 +91,7 @@ stream_tls_new(struct tls **out, const struct stream_tls *opts,
     }
     st = ST_NOMEM;
     t->ssl = SSL_new(t->ctx);
-    if (t->ssl == NULL || !expect(t->ssl, host))
+    if (t->ssl == NULL || !expect(t->ssl, host, opts->any_host))
         goto fail;
     t->in = BIO_new(BIO_s_mem());
     t->out = BIO_new(BIO_s_mem());

@@ -132,7 +132,7 @@ static enum status
 split(struct url *u, struct error *err)
 {
     char *rest = cut_scheme(u->text), *query, *path;
-    enum status st = ST_OK;
+    enum status st;
 
     if (rest == NULL)
         return error_set(err, ST_INVALID, "URL: no scheme://");
@@ -143,16 +143,14 @@ split(struct url *u, struct error *err)
     path = strchr(rest, '/');
     if (path == NULL)
         path = rest + strlen(rest);
-    if (!is_socket(u->scheme)) {
-        /* The authority needs its NUL where the path has its slash. */
-        memmove(rest - 1, rest, (size_t)(path - rest));
-        path[-1] = '\0';
-        st = split_authority(rest - 1, u, err);
-    } else if (path > rest) {
-        return error_set(err, ST_INVALID, "URL: a host before a socket path");
-    }
+    /* The authority needs its NUL where the path has its slash. */
+    memmove(rest - 1, rest, (size_t)(path - rest));
+    path[-1] = '\0';
+    st = split_authority(rest - 1, u, err);
     if (st != ST_OK)
         return st;
+    if (is_socket(u->scheme) && (*u->host != '\0' || u->port != 0))
+        return error_set(err, ST_INVALID, "URL: a host before a socket path");
     if (!decode(path))
         return error_set(err, ST_INVALID, "URL: %%00 in the path");
     u->path = path;
