@@ -14,8 +14,8 @@ static const struct {
 } brokers[] = {
     {"redis", &redis_broker_ops},        {"rediss", &redis_broker_ops},
     {"redis+socket", &redis_broker_ops}, {"socket", &redis_broker_ops},
-    {"amqp", &amqp_broker_ops},          {"pyamqp", &amqp_broker_ops},
-    {"amqps", &amqp_broker_ops},
+    {"sentinel", &redis_broker_ops},     {"amqp", &amqp_broker_ops},
+    {"pyamqp", &amqp_broker_ops},        {"amqps", &amqp_broker_ops},
 };
 
 /* Of a list of URLs the first names the kind of all. */

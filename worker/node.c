@@ -123,7 +123,7 @@ open_services(struct node *n, struct error *err)
         st = records_open(&n->records, &n->loop, c, err);
     if (st == ST_OK)
         st = http_open(&n->http, &n->loop, calls, err);
-    if (st == ST_OK && !strncmp(cache_url, "redis", 5))
+    if (st == ST_OK && cache_takes(cache_url))
         st = cache_open(&n->cache, &n->loop, cache_url, c, err);
     n->services.loop = &n->loop;
     n->services.config = c;

@@ -14,40 +14,6 @@ invalid(const struct amq_address *a, const char *what, struct error *err)
     return error_set(err, ST_INVALID, "broker %.80s: %s", a->url.host, what);
 }
 
-/* Peer verification is on unless the URL says otherwise. */
-static enum status
-parse_verify(struct amq_address *a, struct error *err)
-{
-    char *reqs = url_query(&a->url, "ssl_cert_reqs");
-    enum status st = ST_OK;
-
-    a->tls.verify = true;
-    if (reqs == NULL)
-        return ST_OK;
-    if (strcmp(reqs, "none") == 0 || strcmp(reqs, "CERT_NONE") == 0)
-        a->tls.verify = false;
-    else if (strcmp(reqs, "required") != 0 &&
-             strcmp(reqs, "CERT_REQUIRED") != 0 &&
-             strcmp(reqs, "optional") != 0 &&
-             strcmp(reqs, "CERT_OPTIONAL") != 0)
-        st = invalid(a, "ssl_cert_reqs is none, optional or required", err);
-    free(reqs);
-    return st;
-}
-
-static enum status
-use_tls(struct amq_address *a, struct error *err)
-{
-    a->ca_file = url_query(&a->url, "ssl_ca_certs");
-    a->cert_file = url_query(&a->url, "ssl_certfile");
-    a->key_file = url_query(&a->url, "ssl_keyfile");
-    a->tls.ca_file = a->ca_file;
-    a->tls.cert_file = a->cert_file;
-    a->tls.key_file = a->key_file;
-    a->stream.tls = &a->tls;
-    return parse_verify(a, err);
-}
-
 static enum status
 parse_login(struct amq_address *a, struct error *err)
 {
@@ -83,7 +49,8 @@ parse_heartbeat(struct amq_address *a, struct error *err)
 }
 
 static enum status
-parse(struct amq_address *a, const char *text, struct error *err)
+parse(struct amq_address *a, const char *text, const char *use_ssl,
+      struct error *err)
 {
     enum status st = url_parse(text, &a->url, err);
     bool tls;
@@ -109,15 +76,17 @@ parse(struct amq_address *a, const char *text, struct error *err)
         a->vhost = "/";
     if (strlen(a->vhost) > SHORT_MAX)
         return invalid(a, "the virtual host is longer than 255 bytes", err);
-    if (tls)
-        st = use_tls(a, err);
+    st = store_tls_init(&a->tls, &a->url, use_ssl, err);
+    if (tls || a->tls.asked)
+        a->stream.tls = &a->tls.opts;
     if (st == ST_OK)
         st = parse_login(a, err);
     return st == ST_OK ? parse_heartbeat(a, err) : st;
 }
 
 enum status
-amq_addresses_init(struct amq_addresses *a, const char *urls, struct error *err)
+amq_addresses_init(struct amq_addresses *a, const char *urls,
+                   const char *use_ssl, struct error *err)
 {
     enum status st = ST_OK;
 
@@ -134,7 +103,7 @@ amq_addresses_init(struct amq_addresses *a, const char *urls, struct error *err)
         else if (one == NULL)
             st = error_set(err, ST_NOMEM, "no memory for a broker's address");
         else if (n > 0)
-            st = parse(&a->each[a->count++], one, err);
+            st = parse(&a->each[a->count++], one, use_ssl, err);
         free(one);
         urls += n + (urls[n] == ';');
     }
@@ -150,9 +119,7 @@ amq_addresses_fini(struct amq_addresses *a)
 {
     for (size_t i = 0; i < a->count; i++) {
         url_fini(&a->each[i].url);
-        free(a->each[i].ca_file);
-        free(a->each[i].cert_file);
-        free(a->each[i].key_file);
+        store_tls_fini(&a->each[i].tls);
     }
     free(a->each);
     *a = (struct amq_addresses){0};

@@ -3,6 +3,7 @@
 
 #include "base/stream.h"
 #include "base/url.h"
+#include "store/tls.h"
 
 /* The brokers that a broker_url names: amqp, pyamqp or amqps URLs, separated by
  * semicolons.  The path is the virtual host: "" and "/" are "/", and so is
@@ -10,8 +11,7 @@
 struct amq_address {
     struct url url;
     struct stream_opts stream; /* borrows from the rest */
-    struct stream_tls tls;
-    char *ca_file, *cert_file, *key_file;
+    struct store_tls tls;
     const char *user, *password, *vhost;
     bool external;      /* SASL EXTERNAL: the certificate tells who we are */
     uint16_t heartbeat; /* seconds; 0: not said */
@@ -22,8 +22,9 @@ struct amq_addresses {
     size_t count;
 };
 
+/* use_ssl: the setting broker_use_ssl. */
 enum status amq_addresses_init(struct amq_addresses *a, const char *urls,
-                               struct error *err);
+                               const char *use_ssl, struct error *err);
 void amq_addresses_fini(struct amq_addresses *a);
 
 #endif

@@ -376,6 +376,7 @@ open_links(struct broker_amqp *b, const struct broker_opts *o,
     char name[64];
     struct amq_link_opts opts = {
         .urls = o->url,
+        .use_ssl = o->config->broker_use_ssl,
         .name = name,
         .connect_timeout_ms =
             (uint32_t)(o->config->broker_connection_timeout * 1000),

@@ -411,7 +411,7 @@ amq_link_open(struct amq_link **out, uv_loop_t *loop,
 
     if (l == NULL)
         return error_set(err, ST_NOMEM, "no memory for a connection");
-    st = amq_addresses_init(&l->brokers, o->urls, err);
+    st = amq_addresses_init(&l->brokers, o->urls, o->use_ssl, err);
     if (st != ST_OK) {
         free(l);
         return st;

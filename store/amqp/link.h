@@ -42,7 +42,8 @@ struct amq_link_events {
 
 struct amq_link_opts {
     const char *urls;
-    const char *name; /* shown by the broker's tools */
+    const char *use_ssl; /* the setting broker_use_ssl */
+    const char *name;    /* shown by the broker's tools */
     uint32_t connect_timeout_ms;
     uint16_t heartbeat;  /* seconds, when the URL says nothing */
     int64_t max_retries; /* failures in a row before failed(); 0: no end */

@@ -211,7 +211,8 @@ copy_opts(struct broker_redis *b, const struct broker_opts *o,
           struct error *err)
 {
     struct redis_address addr;
-    enum status st = redis_address_init(&addr, o->url, err);
+    enum status st =
+        redis_address_init(&addr, o->url, o->config, REDIS_BROKER, err);
 
     if (st != ST_OK)
         return st;
@@ -220,6 +221,7 @@ copy_opts(struct broker_redis *b, const struct broker_opts *o,
     redis_address_fini(&addr);
     if (st != ST_OK)
         return st;
+    b->config = o->config;
     b->url = strdup(o->url);
     b->replies_expire_s = o->config->result_expires;
     b->lease_ms = (uint32_t)(o->config->worker_lease * 1000);
@@ -240,9 +242,9 @@ open_connections(struct broker_redis *b, const struct broker_opts *o,
     static const struct calls_events events = {on_up, on_down, on_failed};
     struct redis_opts opts = {
         .url = o->url,
+        .config = o->config,
+        .role = REDIS_BROKER,
         .name = o->instance == NULL ? "publisher" : "worker",
-        .connect_timeout_ms =
-            (uint32_t)(o->config->broker_connection_timeout * 1000),
         .max_retries = o->config->broker_connection_max_retries,
         .scripts = true};
 

@@ -78,6 +78,7 @@ struct broker_redis {
     struct calls *calls;
     struct redis *pubsub; /* NULL: not needed so far */
     char *url;
+    const struct config *config; /* borrowed */
     bool ready, closing, leaving, finished;
 
     struct queue *queues[QUEUES_MAX]; /* in cycle order */

@@ -98,7 +98,11 @@ redis_pubsub_open(struct broker_redis *b, struct error *err)
 {
     static const struct redis_events events = {
         .up = on_up, .down = on_down, .push = on_push};
-    struct redis_opts opts = {.url = b->url, .name = "pubsub", .pubsub = true};
+    struct redis_opts opts = {.url = b->url,
+                              .config = b->config,
+                              .role = REDIS_BROKER,
+                              .name = "pubsub",
+                              .pubsub = true};
     enum status st = redis_open(&b->pubsub, b->loop, &opts, &events, b, err);
 
     if (st == ST_OK)

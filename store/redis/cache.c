@@ -3,6 +3,7 @@
 #include "store/redis/cache.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/list.h"
@@ -145,11 +146,11 @@ cache_open(struct cache **out, uv_loop_t *loop, const char *url,
            const struct config *config, struct error *err)
 {
     static const struct redis_events events = {.up = on_up, .down = on_down};
-    struct redis_opts opts = {.url = url, .name = "cache"};
+    struct redis_opts opts = {
+        .url = url, .config = config, .role = REDIS_RESULT, .name = "cache"};
     struct cache *c = calloc(1, sizeof *c);
     enum status st;
 
-    (void)config;
     if (c == NULL)
         return error_set(err, ST_NOMEM, "no memory for a cache");
     st = redis_open(&c->client, loop, &opts, &events, c, err);
@@ -164,6 +165,13 @@ cache_open(struct cache **out, uv_loop_t *loop, const char *url,
     c->handles = 2;
     *out = c;
     return ST_OK;
+}
+
+bool
+cache_takes(const char *url)
+{
+    return strncmp(url, "redis", 5) == 0 || strncmp(url, "socket:", 7) == 0 ||
+           strncmp(url, "sentinel:", 9) == 0;
 }
 
 void

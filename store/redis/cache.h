@@ -11,6 +11,7 @@ struct cache;
 
 enum status cache_open(struct cache **out, uv_loop_t *loop, const char *url,
                        const struct config *config, struct error *err);
+bool cache_takes(const char *url); /* is it of a Redis? */
 void cache_close(struct cache *c); /* calls still waiting are not answered */
 
 /* value.ptr NULL: a miss.  Called once, not before cache_get has returned. */

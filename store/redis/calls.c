@@ -15,6 +15,7 @@ struct call {
     struct calls *q;
     uint64_t serial; /* the order of calls_send */
     enum call_kind kind;
+    bool refused; /* the last answer was that it cannot be done now */
     call_fn *fn;
     void *arg;
     struct redis_cmd cmd;
@@ -31,7 +32,8 @@ struct calls {
     uint64_t serial;
     struct backoff backoff;
     uv_timer_t retry;
-    bool retrying, complained;
+    size_t refused; /* calls that are */
+    bool retrying;
     unsigned handles;
     void (*closed)(void *arg);
     void *closed_arg;
@@ -40,6 +42,8 @@ struct calls {
 static void
 call_free(struct call *call)
 {
+    if (call->refused)
+        call->q->refused--;
     call->q->count--;
     call->q->bytes -= call->wire.len;
     list_del(&call->node);
@@ -92,16 +96,41 @@ retry_later(struct calls *q)
     uv_timer_start(&q->retry, on_retry, backoff_next_ms(&q->backoff), 0);
 }
 
+/* One line an outage, however many calls it meets. */
 static void
 refused(struct call *call, const struct error *err)
 {
     struct calls *q = call->q;
 
+    if (q->refused == 0)
+        log_warning("redis refuses commands for now", "reason=%s", err->text);
+    if (!call->refused)
+        q->refused++;
+    call->refused = true;
     park(call);
-    if (!q->complained)
-        log_warning("redis refuses a command for now", "reason=%s", err->text);
-    q->complained = true;
     retry_later(q);
+}
+
+static void
+accepted(struct call *call)
+{
+    struct calls *q = call->q;
+
+    if (!call->refused)
+        return;
+    call->refused = false;
+    if (--q->refused > 0)
+        return;
+    backoff_reset(&q->backoff);
+    log_info("redis does what it refused", NULL);
+}
+
+/* Who may not do something now may be allowed to later; only what must not be
+ * sent twice in doubt is told at once. */
+static bool
+is_passing(const struct call *call, enum status st)
+{
+    return st == ST_BUSY || (st == ST_DENIED && call->kind != CALL_ONCE);
 }
 
 static void
@@ -120,14 +149,11 @@ on_answer(void *arg, const struct redisReply *reply, const struct error *why)
         return;
     }
     st = redis_status(reply, &err);
-    if (st == ST_BUSY) {
+    if (is_passing(call, st)) {
         refused(call, &err);
         return;
     }
-    if (st == ST_OK && call->q->complained) {
-        call->q->complained = false;
-        backoff_reset(&call->q->backoff);
-    }
+    accepted(call);
     finish(call, st, reply);
 }
 

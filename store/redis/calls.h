@@ -5,8 +5,9 @@
 
 /* Commands that survive an outage: over one connection, each is kept until it
  * is answered, waits while Redis is away, and is sent again after a loss or an
- * answer such as LOADING or OOM (with backoff, for ever).  Everything here ends
- * in exactly one callback, never before calls_send has returned. */
+ * answer such as LOADING, OOM or NOPERM (with backoff, for ever; a CALL_ONCE
+ * that is denied is told).  Everything here ends in exactly one callback, never
+ * before calls_send has returned. */
 struct calls;
 
 enum call_kind {

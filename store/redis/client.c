@@ -2,68 +2,26 @@
 /* One connection to Redis: a FIFO of commands under way over base/stream, with
  * hiredis' reader as the decoder.  Its own sockets block, so they are unused;
  * its encoder takes arrays of pointers and an int length, ours takes slices. */
-#include "store/redis/client.h"
+#include "store/redis/client_state.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "store/redis/address.h"
 
 enum {
     FEED_MAX = 16 * 1024,  /* more at once makes hiredis' buffer shift slow */
-    PING_IDLE_MS = 25000,  /* redis-py's health_check_interval in kombu */
     PING_PUBSUB_MS = 5000, /* where silence is normal and must not be loss */
     RETRY_MIN_MS = 50,
     RETRY_MAX_MS = 1000,
     PENDING_MAX = 1 << 20,
+    USER_TIMEOUT_MS = 15000 /* TCP's, at least */
 };
 
 /* Against our own bugs only: what may wait is bounded by those who send. */
 static const size_t BACKLOG_MAX = SIZE_MAX / 4;
-
-struct pending {
-    redis_fn *fn;
-    void *arg;
-    uint64_t sent_us;
-};
-
-enum phase { PHASE_WAIT, PHASE_CONNECT, PHASE_LOGIN, PHASE_UP, PHASE_CLOSED };
-
-struct redis {
-    uv_loop_t *loop;
-    struct redis_events ev;
-    void *arg;
-    struct redis_address addr;
-    char name[64];
-    uint64_t timeout_us;
-    int64_t max_retries;
-    bool scripts, pubsub;
-
-    enum phase phase;
-    unsigned generation; /* changes with each connection: stale loops stop */
-    struct stream *stream;
-    redisReader *reader;
-    struct pending *ring; /* FIFO: cap is a power of two */
-    size_t head, count, cap;
-    uint64_t heard_us, ping_us; /* ping_us: a pubsub PING is out since; or 0 */
-    size_t backlog;             /* unsent bytes at the last tick */
-    unsigned strikes; /* ticks in a row, without headway, with an answer due */
-    int64_t client_id;
-    struct error login_err;
-
-    struct backoff backoff;
-    int64_t failures; /* in a row */
-    bool told;        /* the owner knows of this outage */
-
-    uv_timer_t retry, tick;
-    unsigned handles;
-    void (*closed)(void *arg);
-    void *closed_arg;
-};
 
 /* ---- the FIFO ---- */
 
@@ -125,17 +83,19 @@ tell_down(struct redis *c, const struct error *why)
 
 static void schedule(struct redis *c, const struct error *why);
 
-static void
-drop(struct redis *c, const struct error *why)
+void
+redis_drop(struct redis *c, const struct error *why)
 {
     unsigned generation = ++c->generation;
     size_t n = c->count;
 
     c->phase = PHASE_WAIT;
+    redis_master_stop(c);
     stream_close(c->stream);
     c->stream = NULL;
     c->ping_us = 0;
     c->strikes = 0;
+    c->reloading = false;
     uv_timer_stop(&c->tick);
     if (c->reader != NULL)
         redisReaderFree(c->reader);
@@ -158,123 +118,17 @@ on_stream_lost(void *arg, const struct error *why)
     struct redis *c = arg;
 
     c->stream = NULL; /* frees itself */
-    drop(c, why);
+    redis_drop(c, why);
 }
 
-static enum status
-transmit(struct redis *c, struct slice wire, redis_fn *fn, void *arg)
+enum status
+redis_transmit(struct redis *c, struct slice wire, redis_fn *fn, void *arg)
 {
     enum status st = ring_push(c, fn, arg);
 
     if (st == ST_OK)
         stream_write(c->stream, wire);
     return st;
-}
-
-/* Our own commands, which are small; without memory the login fails. */
-static void
-send_words(struct redis *c, const char *const *words, size_t n, redis_fn *fn)
-{
-    struct redis_cmd cmd;
-    struct slice wire;
-    enum status st;
-
-    redis_cmd_init(&cmd, words[0]);
-    for (size_t i = 1; i < n; i++)
-        redis_cmd_str(&cmd, words[i]);
-    st = redis_cmd_wire(&cmd, &wire);
-    if (st == ST_OK)
-        st = transmit(c, wire, fn, c);
-    if (st != ST_OK)
-        (void)error_set(&c->login_err, st, "no memory to log in");
-    redis_cmd_fini(&cmd);
-}
-
-static void
-load_scripts(struct redis *c, redis_fn *fn)
-{
-    for (enum redis_script s = 0; s < SCRIPT_COUNT; s++)
-        send_words(c, (const char *[]){"SCRIPT", "LOAD", redis_script_text(s)},
-                   3, fn);
-}
-
-/* ---- login ---- */
-
-static void
-on_optional(void *arg, const struct redisReply *r, const struct error *why)
-{
-    (void)arg;
-    (void)r;
-    (void)why;
-}
-
-static void
-on_client_id(void *arg, const struct redisReply *r, const struct error *why)
-{
-    struct redis *c = arg;
-
-    (void)why;
-    if (r != NULL && r->type == REDIS_REPLY_INTEGER)
-        c->client_id = r->integer;
-}
-
-static void
-on_login(void *arg, const struct redisReply *r, const struct error *why)
-{
-    struct redis *c = arg;
-    struct error err;
-
-    (void)why;
-    if (r != NULL && c->login_err.code == ST_OK &&
-        redis_status(r, &err) != ST_OK)
-        c->login_err = err;
-}
-
-static void
-on_logged_in(void *arg, const struct redisReply *r, const struct error *why)
-{
-    struct redis *c = arg;
-    struct error err;
-
-    on_login(arg, r, why);
-    if (r == NULL)
-        return;
-    if (c->login_err.code != ST_OK) {
-        err = c->login_err;
-        drop(c, &err);
-        return;
-    }
-    c->phase = PHASE_UP;
-    c->failures = 0;
-    backoff_reset(&c->backoff);
-    if (c->told)
-        log_info("redis connection is back", "name=%s", c->name);
-    c->told = false;
-    c->ev.up(c->arg);
-}
-
-/* All in one write; the PING at the end tells whether the server is ready. */
-static void
-login(struct redis *c)
-{
-    const char *user = c->addr.user, *password = c->addr.password;
-    char db[16], name[80];
-
-    c->login_err = (struct error){0};
-    if (*user != '\0' && *password != '\0')
-        send_words(c, (const char *[]){"AUTH", user, password}, 3, on_login);
-    else if (*password != '\0')
-        send_words(c, (const char *[]){"AUTH", password}, 2, on_login);
-    (void)snprintf(name, sizeof name, "lovage-%s", c->name);
-    send_words(c, (const char *[]){"CLIENT", "SETNAME", name}, 3, on_optional);
-    send_words(c, (const char *[]){"CLIENT", "ID"}, 2, on_client_id);
-    if (c->addr.db != 0) {
-        (void)snprintf(db, sizeof db, "%d", c->addr.db);
-        send_words(c, (const char *[]){"SELECT", db}, 2, on_login);
-    }
-    if (c->scripts)
-        load_scripts(c, on_login);
-    send_words(c, (const char *[]){"PING"}, 1, on_logged_in);
 }
 
 static void
@@ -284,7 +138,7 @@ on_connected(void *arg)
 
     c->phase = PHASE_LOGIN;
     c->heard_us = clock_mono_us();
-    login(c);
+    redis_login(c);
 }
 
 /* ---- answers ---- */
@@ -294,11 +148,33 @@ static void
 mend(struct redis *c, const struct redisReply *r)
 {
     if (redis_error_is(r, "NOSCRIPT"))
-        load_scripts(c, NULL);
-    /* A failover: the name may lead to another server now. */
-    if (redis_error_is(r, "READONLY") || redis_error_is(r, "UNBLOCKED") ||
-        redis_error_is(r, "MOVED"))
+        redis_load_scripts(c);
+    /* A failover: the name, or the sentinels, lead to another server now; if
+     * not, this one is used again when it is no replica any more. */
+    if (redis_error_is(r, "READONLY") || redis_error_is(r, "MASTERDOWN") ||
+        redis_error_is(r, "UNBLOCKED")) {
+        c->doubtful = true;
         redis_reconnect(c, r->str);
+    }
+    if (redis_error_is(r, "NOAUTH"))
+        redis_reconnect(c, r->str);
+}
+
+/* What a subscribed connection gets.  A subscription that was refused is asked
+ * for again by connecting again, if that can help. */
+static void
+push(struct redis *c, const struct redisReply *r)
+{
+    struct error err;
+
+    if (redis_status(r, &err) == ST_BUSY) {
+        redis_reconnect(c, r->str);
+        return;
+    }
+    if (r->type == REDIS_REPLY_ERROR && c->refused)
+        return;
+    c->refused = r->type == REDIS_REPLY_ERROR || c->refused;
+    c->ev.push(c->arg, r);
 }
 
 static void
@@ -306,10 +182,18 @@ answer(struct redis *c, const struct redisReply *r)
 {
     unsigned generation = c->generation;
     struct pending p;
+    struct error err;
 
     c->ping_us = 0;
     if (c->phase == PHASE_UP && c->pubsub) {
-        c->ev.push(c->arg, r);
+        push(c, r);
+        return;
+    }
+    /* Said without having been asked, and then it hangs up. */
+    if (c->phase == PHASE_LOGIN &&
+        redis_error_is(r, "ERR max number of clients")) {
+        (void)redis_status(r, &err);
+        redis_drop(c, &err);
         return;
     }
     if (c->count == 0) {
@@ -368,7 +252,7 @@ static void
 ping(struct redis *c)
 {
     if (!c->pubsub) {
-        send_words(c, (const char *[]){"PING"}, 1, NULL);
+        redis_send_words(c, (const char *[]){"PING"}, 1, NULL);
         return;
     }
     c->ping_us = clock_mono_us();
@@ -393,7 +277,7 @@ on_tick(uv_timer_t *t)
     struct redis *c = t->data;
     uint64_t now = clock_mono_us();
     uint64_t since = c->count > 0 ? c->ring[c->head].sent_us : c->ping_us;
-    uint64_t idle_ms = c->pubsub ? PING_PUBSUB_MS : PING_IDLE_MS;
+    uint64_t idle_ms = c->addr.health_check_ms;
     bool headway = makes_headway(c, now);
 
     if (since != 0 && now > since && now - since > c->timeout_us && !headway) {
@@ -402,13 +286,15 @@ on_tick(uv_timer_t *t)
         return;
     }
     c->strikes = 0;
-    if (since == 0 && c->phase == PHASE_UP &&
+    if (c->pubsub && (idle_ms == 0 || idle_ms > PING_PUBSUB_MS))
+        idle_ms = PING_PUBSUB_MS;
+    if (since == 0 && idle_ms > 0 && c->phase == PHASE_UP &&
         now > c->heard_us + idle_ms * 1000)
         ping(c);
 }
 
-static void
-connect_now(struct redis *c)
+void
+redis_connect(struct redis *c)
 {
     static const struct stream_events events = {on_connected, on_data,
                                                 on_stream_lost};
@@ -417,6 +303,7 @@ connect_now(struct redis *c)
 
     c->phase = PHASE_CONNECT;
     c->client_id = 0;
+    c->refused = false;
     c->reader = redisReaderCreate();
     if (c->reader == NULL)
         (void)error_set(&err, ST_NOMEM, "no memory for a reader");
@@ -424,13 +311,18 @@ connect_now(struct redis *c)
                          &err) == ST_OK)
         uv_timer_start(&c->tick, on_tick, tick_ms, tick_ms);
     if (err.code != ST_OK)
-        drop(c, &err);
+        redis_drop(c, &err);
 }
 
 static void
 on_retry(uv_timer_t *t)
 {
-    connect_now(t->data);
+    struct redis *c = t->data;
+
+    if (c->sentinel != NULL)
+        redis_master_find(c);
+    else
+        redis_connect(c);
 }
 
 static void
@@ -446,14 +338,8 @@ schedule(struct redis *c, const struct error *why)
 }
 
 static void
-on_handle_closed(uv_handle_t *h)
+redis_free(struct redis *c)
 {
-    struct redis *c = h->data;
-
-    if (--c->handles > 0)
-        return;
-    if (c->closed != NULL)
-        c->closed(c->closed_arg);
     if (c->reader != NULL)
         redisReaderFree(c->reader);
     redis_address_fini(&c->addr);
@@ -461,12 +347,43 @@ on_handle_closed(uv_handle_t *h)
     free(c);
 }
 
+static void
+one_less(void *arg)
+{
+    struct redis *c = arg;
+
+    if (--c->handles > 0)
+        return;
+    if (c->closed != NULL)
+        c->closed(c->closed_arg);
+    redis_free(c);
+}
+
+static void
+on_handle_closed(uv_handle_t *h)
+{
+    one_less(h->data);
+}
+
 /* ---- exported ---- */
+
+void
+redis_logged_in(struct redis *c)
+{
+    c->phase = PHASE_UP;
+    c->failures = 0;
+    if (!c->doubtful)
+        backoff_reset(&c->backoff);
+    if (c->told)
+        log_info("redis connection is back", "name=%s", c->name);
+    c->told = false;
+    c->ev.up(c->arg);
+}
 
 enum status
 redis_send_wire(struct redis *c, struct slice wire, redis_fn *fn, void *arg)
 {
-    return c->phase == PHASE_UP ? transmit(c, wire, fn, arg) : ST_LOST;
+    return c->phase == PHASE_UP ? redis_transmit(c, wire, fn, arg) : ST_LOST;
 }
 
 enum status
@@ -499,6 +416,29 @@ redis_subscribe(struct redis *c, const char *command, struct slice channel)
     return st;
 }
 
+static void
+set_up(struct redis *c, const struct redis_opts *o)
+{
+    uint32_t timeout_ms = o->command_timeout_ms > 0 ? o->command_timeout_ms
+                                                    : c->addr.socket_timeout_ms;
+
+    if (o->connect_timeout_ms > 0)
+        c->addr.stream.connect_timeout_ms = o->connect_timeout_ms;
+    c->addr.stream.max_backlog = BACKLOG_MAX;
+    c->addr.stream.user_timeout_ms =
+        timeout_ms > USER_TIMEOUT_MS ? timeout_ms : USER_TIMEOUT_MS;
+    (void)snprintf(c->name, sizeof c->name, "%s", o->name);
+    c->timeout_us = timeout_ms * UINT64_C(1000);
+    c->max_retries = o->max_retries;
+    c->scripts = o->scripts;
+    c->pubsub = o->pubsub;
+    c->backoff = (struct backoff){RETRY_MIN_MS, RETRY_MAX_MS, 0};
+    uv_timer_init(c->loop, &c->retry);
+    uv_timer_init(c->loop, &c->tick);
+    c->retry.data = c->tick.data = c;
+    c->handles = 2;
+}
+
 enum status
 redis_open(struct redis **out, uv_loop_t *loop, const struct redis_opts *o,
            const struct redis_events *ev, void *arg, struct error *err)
@@ -508,28 +448,17 @@ redis_open(struct redis **out, uv_loop_t *loop, const struct redis_opts *o,
 
     if (c == NULL)
         return error_set(err, ST_NOMEM, "no memory for a redis connection");
-    st = redis_address_init(&c->addr, o->url, err);
+    st = redis_address_init(&c->addr, o->url, o->config, o->role, err);
+    c->loop = loop;
+    if (st == ST_OK && c->addr.sentinels != NULL)
+        st = redis_master_open(c, err);
     if (st != ST_OK) {
-        free(c);
+        redis_free(c);
         return st;
     }
-    c->addr.stream.connect_timeout_ms = o->connect_timeout_ms;
-    c->addr.stream.max_backlog = BACKLOG_MAX;
-    c->loop = loop;
+    set_up(c, o);
     c->ev = *ev;
     c->arg = arg;
-    (void)snprintf(c->name, sizeof c->name, "%s", o->name);
-    c->timeout_us =
-        (o->command_timeout_ms == 0 ? 10000 : o->command_timeout_ms) *
-        UINT64_C(1000);
-    c->max_retries = o->max_retries;
-    c->scripts = o->scripts;
-    c->pubsub = o->pubsub;
-    c->backoff = (struct backoff){RETRY_MIN_MS, RETRY_MAX_MS, 0};
-    uv_timer_init(loop, &c->retry);
-    uv_timer_init(loop, &c->tick);
-    c->retry.data = c->tick.data = c;
-    c->handles = 2;
     /* From the loop, so that no event comes before this has returned. */
     uv_timer_start(&c->retry, on_retry, 0, 0);
     *out = c;
@@ -550,6 +479,11 @@ redis_close(struct redis *c, void (*closed)(void *arg), void *arg)
     c->stream = NULL;
     uv_close((uv_handle_t *)&c->retry, on_handle_closed);
     uv_close((uv_handle_t *)&c->tick, on_handle_closed);
+    if (c->sentinel != NULL) {
+        c->handles += 2;
+        sentinel_close(c->sentinel, one_less, c);
+        uv_close((uv_handle_t *)&c->watch, on_handle_closed);
+    }
 }
 
 bool
@@ -584,5 +518,5 @@ redis_reconnect(struct redis *c, const char *why)
     if (c->phase != PHASE_LOGIN && c->phase != PHASE_UP)
         return;
     (void)error_set(&err, ST_LOST, "redis: %s", why);
-    drop(c, &err);
+    redis_drop(c, &err);
 }

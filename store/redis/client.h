@@ -2,6 +2,7 @@
 #define STORE_REDIS_CLIENT_H
 
 #include "base/buf.h"
+#include "store/redis/address.h"
 #include "store/redis/command.h"
 
 #include <hiredis/hiredis.h>
@@ -31,8 +32,10 @@ struct redis_events {
 
 struct redis_opts {
     const char *url;
-    const char *name; /* CLIENT SETNAME lovage-<name> */
-    uint32_t connect_timeout_ms, command_timeout_ms; /* 0: 5,000 and 10,000 */
+    const struct config *config; /* NULL: the URL says all; for redis_open() */
+    enum redis_role role;        /* which of its settings count */
+    const char *name;            /* CLIENT SETNAME lovage-<name> */
+    uint32_t connect_timeout_ms, command_timeout_ms; /* 0: as set */
     int64_t max_retries; /* failures in a row before failed(); 0: no end */
     bool scripts;        /* load the scripts of scripts.h */
     bool pubsub; /* only (P)SUBSCRIBE and the like through redis_subscribe */
@@ -69,7 +72,8 @@ void redis_reconnect(struct redis *c, const char *why);
 bool redis_error_is(const struct redisReply *r, const char *word);
 
 /* What an answer means: ST_OK; ST_BUSY: not done, worth repeating (LOADING,
- * OOM, READONLY, NOSCRIPT, ...); ST_DENIED; ST_PROTO. */
+ * OOM, READONLY, NOSCRIPT, ...); ST_DENIED: worth repeating once somebody has
+ * changed the rights; ST_PROTO. */
 enum status redis_status(const struct redisReply *r, struct error *err);
 
 static inline struct slice

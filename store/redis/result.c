@@ -279,7 +279,11 @@ open_result(struct result **out, uv_loop_t *loop, const char *url,
             const struct config *config, struct error *err)
 {
     static const struct calls_events events = {.up = on_up, .down = on_down};
-    struct redis_opts opts = {.url = url, .name = "result", .scripts = true};
+    struct redis_opts opts = {.url = url,
+                              .config = config,
+                              .role = REDIS_RESULT,
+                              .name = "result",
+                              .scripts = true};
     struct result_redis *r = calloc(1, sizeof *r);
     enum status st = ST_NOMEM;
 
@@ -287,6 +291,7 @@ open_result(struct result **out, uv_loop_t *loop, const char *url,
         return error_set(err, ST_NOMEM, "no memory for a result backend");
     r->base.ops = &redis_result_ops;
     r->loop = loop;
+    r->config = config;
     r->expires_s = config->result_expires;
     map_init(&r->topics);
     list_init(&r->all_topics);

@@ -13,6 +13,7 @@ struct result_redis {
     struct result base;
     uv_loop_t *loop;
     char *url;
+    const struct config *config; /* borrowed */
     int64_t expires_s;
     struct calls *calls;
     struct redis *pubsub; /* NULL until something is watched */

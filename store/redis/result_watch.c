@@ -168,8 +168,11 @@ open_pubsub(struct result_redis *r)
 {
     static const struct redis_events events = {
         .up = on_up, .down = on_down, .push = on_push};
-    struct redis_opts opts = {
-        .url = r->url, .name = "result-pubsub", .pubsub = true};
+    struct redis_opts opts = {.url = r->url,
+                              .config = r->config,
+                              .role = REDIS_RESULT,
+                              .name = "result-pubsub",
+                              .pubsub = true};
     struct error err;
 
     return r->pubsub != NULL ||

@@ -192,11 +192,11 @@ Test(redis_client, a_server_that_says_nothing_is_left, .timeout = 60)
 
 Test(redis_client, refusals_to_log_in_are_told_apart, .timeout = 60)
 {
-#define FIVE(x) x x x x x
-    meet_parrot(FIVE("-LOADING Redis is loading\r\n"), ST_BUSY);
-    meet_parrot(FIVE("-WRONGPASS invalid\r\n"), ST_DENIED);
-    meet_parrot(FIVE("-NOAUTH Authentication required.\r\n"), ST_DENIED);
-    meet_parrot(FIVE("-ERR unknown command\r\n"), ST_PROTO);
+#define SIX(x) x x x x x x
+    meet_parrot(SIX("-LOADING Redis is loading\r\n"), ST_BUSY);
+    meet_parrot(SIX("-WRONGPASS invalid\r\n"), ST_DENIED);
+    meet_parrot(SIX("-NOAUTH Authentication required.\r\n"), ST_DENIED);
+    meet_parrot(SIX("-ERR unknown command\r\n"), ST_PROTO);
 }
 
 Test(redis_client, an_answer_that_does_not_come_is_a_loss, .timeout = 60)

@@ -30,8 +30,8 @@ Test(address, urls_are_read_as_kombu_reads_them)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const struct amq_address *one;
 
-        cr_assert_eq(amq_addresses_init(&a, rows[i].url, &err), ST_OK, "%s: %s",
-                     rows[i].url, err.text);
+        cr_assert_eq(amq_addresses_init(&a, rows[i].url, "", &err), ST_OK,
+                     "%s: %s", rows[i].url, err.text);
         one = &a.each[0];
         cr_expect_eq(a.count, 1);
         cr_expect_str_eq(one->stream.host, rows[i].host);
@@ -46,7 +46,7 @@ Test(address, urls_are_read_as_kombu_reads_them)
 
 Test(address, several_are_separated_by_semicolons)
 {
-    cr_assert_eq(amq_addresses_init(&a, "amqp://a:1;;amqps://b/v;", &err),
+    cr_assert_eq(amq_addresses_init(&a, "amqp://a:1;;amqps://b/v;", "", &err),
                  ST_OK);
     cr_assert_eq(a.count, 2);
     cr_expect_str_eq(a.each[0].stream.host, "a");
@@ -61,18 +61,19 @@ Test(address, options_are_in_the_query)
                                     "amqps://h?login_method=EXTERNAL&"
                                     "heartbeat=7&ssl_ca_certs=/ca&"
                                     "ssl_certfile=/c&ssl_keyfile=/k",
-                                    &err),
+                                    "", &err),
                  ST_OK);
     cr_expect(a.each[0].external);
     cr_expect_eq(a.each[0].heartbeat, 7);
-    cr_expect(a.each[0].tls.verify);
+    cr_expect(a.each[0].tls.opts.verify);
     cr_expect_str_eq(a.each[0].tls.ca_file, "/ca");
     cr_expect_str_eq(a.each[0].tls.cert_file, "/c");
     cr_expect_str_eq(a.each[0].tls.key_file, "/k");
     amq_addresses_fini(&a);
-    cr_assert_eq(amq_addresses_init(&a, "amqps://h?ssl_cert_reqs=none", &err),
-                 ST_OK);
-    cr_expect(!a.each[0].tls.verify);
+    cr_assert_eq(
+        amq_addresses_init(&a, "amqps://h?ssl_cert_reqs=none", "", &err),
+        ST_OK);
+    cr_expect(!a.each[0].tls.opts.verify);
     amq_addresses_fini(&a);
 }
 
@@ -91,8 +92,8 @@ Test(address, what_makes_no_sense_is_refused_without_the_password)
         "amqp://a;smoke://:secret@b"};
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        cr_expect_eq(amq_addresses_init(&a, rows[i], &err), ST_INVALID, "%s",
-                     rows[i]);
+        cr_expect_eq(amq_addresses_init(&a, rows[i], "", &err), ST_INVALID,
+                     "%s", rows[i]);
         cr_expect_null(strstr(err.text, "secret"), "%s", err.text);
     }
 }

@@ -10,8 +10,8 @@ read_url(const char *url)
     struct redis_address a;
     struct error err = {0};
 
-    cr_assert_eq(redis_address_init(&a, url, &err), ST_OK, "%s: %s", url,
-                 err.text);
+    cr_assert_eq(redis_address_init(&a, url, NULL, REDIS_BROKER, &err), ST_OK,
+                 "%s: %s", url, err.text);
     return a;
 }
 
@@ -53,28 +53,37 @@ Test(address, a_unix_socket_has_its_database_in_the_query)
     a = read_url("socket:///run/redis.sock");
     cr_assert_eq(a.db, 0);
     redis_address_fini(&a);
+    a = read_url("redis+socket://u:p%2F@/run/a%20b?virtual_host=/3");
+    cr_assert_str_eq(a.stream.path, "/run/a b");
+    cr_assert_str_eq(a.user, "u");
+    cr_assert_str_eq(a.password, "p/");
+    cr_assert_eq(a.db, 3);
+    redis_address_fini(&a);
 }
 
 Test(address, tls_verifies_unless_told_otherwise)
 {
-    struct redis_address a;
+    struct redis_address a =
+        read_url("rediss://h/0?ssl_cert_reqs=required&ssl_ca_certs=%2Fca.pem&"
+                 "ssl_certfile=/c&ssl_keyfile=/k");
 
-    memset(&a, 0, sizeof a);
-    cr_assert_eq(redis_address_init(&a,
-                                    "rediss://h/0?ssl_cert_reqs=required&"
-                                    "ssl_ca_certs=%2Fetc%2Fca.pem",
-                                    NULL),
-                 ST_OK);
-    cr_assert(a.tls.verify);
-    cr_assert_str_eq(a.tls.ca_file, "/etc/ca.pem");
+    cr_assert_not_null(a.stream.tls);
+    cr_assert(a.tls.opts.verify);
+    cr_assert(!a.tls.opts.any_host);
+    cr_assert_str_eq(a.tls.opts.ca_file, "/ca.pem");
+    cr_assert_str_eq(a.tls.opts.cert_file, "/c");
+    cr_assert_str_eq(a.tls.opts.key_file, "/k");
     redis_address_fini(&a);
-    cr_assert_eq(redis_address_init(&a, "rediss://h/0", NULL), ST_OK);
-    cr_assert(a.tls.verify);
+    a = read_url("rediss://h/0");
+    cr_assert_not_null(a.stream.tls);
+    cr_assert(a.tls.opts.verify);
     redis_address_fini(&a);
-    cr_assert_eq(
-        redis_address_init(&a, "rediss://h?ssl_cert_reqs=CERT_NONE", NULL),
-        ST_OK);
-    cr_assert(!a.tls.verify);
+    a = read_url("rediss://h?ssl_cert_reqs=CERT_NONE");
+    cr_assert(!a.tls.opts.verify);
+    redis_address_fini(&a);
+    a = read_url("rediss://h?ssl_check_hostname=False");
+    cr_assert(a.tls.opts.verify);
+    cr_assert(a.tls.opts.any_host);
     redis_address_fini(&a);
 }
 
@@ -88,14 +97,15 @@ Test(address, what_cannot_be_used_is_refused_without_telling_the_password)
         "rediss://u:secret@h/0?ssl_cert_reqs=perhaps",
         "redis+socket://?virtual_host=1",
         "redis+socket:///run/sock?virtual_host=x",
+        "redis+socket://host/run/sock",
         "",
     };
 
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct redis_address a;
         struct error err = {0};
-        cr_assert_eq(redis_address_init(&a, bad[i], &err), ST_INVALID, "%s",
-                     bad[i]);
+        cr_assert_eq(redis_address_init(&a, bad[i], NULL, REDIS_BROKER, &err),
+                     ST_INVALID, "%s", bad[i]);
         cr_assert_null(strstr(err.text, "secret"), "%s", err.text);
     }
 }
