@@ -134,8 +134,9 @@ on_left(void *arg, enum status st, const struct redisReply *reply)
     finish(arg);
 }
 
-/* Takes this consumer off the list of those that are looked after; if it held
- * anything still, it stays there and is found dead. */
+/* Takes this consumer off the list of those that are looked after.  If Redis
+ * says that it holds something still (the answer to its last take was lost), it
+ * stays there and is found dead. */
 static void
 leave(struct broker_redis *b)
 {
@@ -143,12 +144,11 @@ leave(struct broker_redis *b)
 
     redis_bind_subscriptions(b, true);
     redis_drop_replies(b);
-    redis_cmd_init(&cmd, "SREM");
-    redis_cmd_str(&cmd, b->k_nodes);
-    redis_cmd_str(&cmd, b->instance);
-    (void)calls_send(b->calls, CALL_REPEAT, &cmd, NULL, NULL);
-    redis_cmd_init(&cmd, "DEL");
+    redis_cmd_init_script(&cmd, SCRIPT_LEAVE, 3);
     redis_cmd_str(&cmd, b->k_node);
+    redis_cmd_str(&cmd, b->k_nodes);
+    redis_cmd_str(&cmd, b->k_held);
+    redis_cmd_str(&cmd, b->instance);
     if (calls_send(b->calls, CALL_REPEAT, &cmd, on_left, b) != ST_OK)
         finish(b);
 }

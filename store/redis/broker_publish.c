@@ -9,7 +9,10 @@
 #include "base/log.h"
 #include "protocol/envelope.h"
 
-enum { ENVELOPE_MAX = 512 * 1024 * 1024 /* Redis' own limit of a value */ };
+enum {
+    ENVELOPE_MAX = 512 * 1024 * 1024,    /* Redis' own limit of a value */
+    FANOUT_BACKLOG_MAX = 4 * 1024 * 1024 /* unsent bytes */
+};
 
 struct publish {
     struct list node; /* in publishes */
@@ -190,6 +193,10 @@ redis_publish_fanout(struct broker *base, struct slice exchange,
     enum status st = ST_NOMEM;
 
     buf_init(&envelope, ENVELOPE_MAX);
+    if (redis_backlog(calls_client(b->calls)) > FANOUT_BACKLOG_MAX) {
+        st = ST_BUSY;
+        goto out;
+    }
     if (name != NULL)
         channel = redis_fanout_channel(b, exchange, m->routing_key);
     if (channel == NULL || encode(m, name, &envelope) != ST_OK)

@@ -147,19 +147,26 @@ out:
     return st;
 }
 
+/* What is to be done about an entry besides moving it. */
+enum left { LEFT_NOTHING, LEFT_GONE, LEFT_BROKEN };
+
 /* Entries that are gone or broken are taken off the index and the set. */
 static void
-send_forget(struct restore *r, const bool *gone)
+send_forget(struct restore *r, const enum left *left, enum left which)
 {
     struct redis_cmd cmd;
     size_t n = 0;
 
-    redis_cmd_init_script(&cmd, SCRIPT_SETTLE, 3);
+    redis_cmd_init_script(&cmd,
+                          which == LEFT_GONE ? SCRIPT_CLEAN : SCRIPT_SETTLE, 3);
     redis_cmd_str(&cmd, r->b->lay.unacked);
     redis_cmd_str(&cmd, r->b->lay.unacked_index);
     redis_cmd_str(&cmd, r->k_held);
+    if (which == LEFT_GONE)
+        redis_cmd_str(&cmd,
+                      strcmp(r->k_held, r->b->k_held) == 0 ? "own" : "dead");
     for (size_t i = 0; i < r->count; i++) {
-        if (!gone[i])
+        if (left[i] != which)
             continue;
         redis_cmd_str(&cmd, r->items[i].tag);
         n++;
@@ -176,7 +183,7 @@ static void
 on_values(void *arg, enum status st, const struct redisReply *reply)
 {
     struct restore *r = arg;
-    bool gone[BATCH_MAX] = {false};
+    enum left left[BATCH_MAX] = {LEFT_NOTHING};
 
     if (st != ST_OK || reply->elements != r->count) {
         log_error("restoring messages failed", "reason=%s",
@@ -186,13 +193,14 @@ on_values(void *arg, enum status st, const struct redisReply *reply)
     }
     for (size_t i = 0; i < r->count; i++) {
         struct slice value = redis_str(reply->element[i]);
-        enum status got = ST_NOTFOUND;
-        if (value.ptr != NULL)
-            got = send_move(r, &r->items[i], value);
-        gone[i] = got == ST_NOTFOUND || got == ST_PROTO;
+        if (value.ptr == NULL)
+            left[i] = LEFT_GONE;
+        else if (send_move(r, &r->items[i], value) == ST_PROTO)
+            left[i] = LEFT_BROKEN;
         drop_own(r, &r->items[i]);
     }
-    send_forget(r, gone);
+    send_forget(r, left, LEFT_GONE);
+    send_forget(r, left, LEFT_BROKEN);
     one_done(r);
 }
 

@@ -376,6 +376,8 @@ redis_take_track(struct broker_redis *b)
 void
 redis_take_start(struct broker_redis *b)
 {
+    if (b->closing)
+        return;
     b->ready = true;
     b->ev.ready(b->arg);
     if (b->instance == NULL || b->closing)

@@ -145,10 +145,13 @@ on_connected(void *arg)
 
 /* After the owner has seen an error: what the connection does about it. */
 static void
-mend(struct redis *c, const struct redisReply *r)
+mend(struct redis *c, const struct redisReply *r, uint64_t sent_us)
 {
-    if (redis_error_is(r, "NOSCRIPT"))
+    /* Once: all that was sent before may be answered so. */
+    if (redis_error_is(r, "NOSCRIPT") && sent_us > c->loaded_us) {
+        c->loaded_us = clock_mono_us();
         redis_load_scripts(c);
+    }
     /* A failover: the name, or the sentinels, lead to another server now; if
      * not, this one is used again when it is no replica any more. */
     if (redis_error_is(r, "READONLY") || redis_error_is(r, "MASTERDOWN") ||
@@ -205,7 +208,7 @@ answer(struct redis *c, const struct redisReply *r)
         p.fn(p.arg, r, NULL);
     if (c->generation == generation && c->phase == PHASE_UP &&
         r->type == REDIS_REPLY_ERROR)
-        mend(c, r);
+        mend(c, r, p.sent_us);
 }
 
 static enum status
@@ -484,6 +487,12 @@ redis_close(struct redis *c, void (*closed)(void *arg), void *arg)
         sentinel_close(c->sentinel, one_less, c);
         uv_close((uv_handle_t *)&c->watch, on_handle_closed);
     }
+}
+
+size_t
+redis_backlog(const struct redis *c)
+{
+    return c->stream == NULL ? 0 : stream_backlog(c->stream);
 }
 
 bool

@@ -66,6 +66,7 @@ bool redis_up(const struct redis *c);
 int redis_db(const struct redis *c);
 int64_t redis_client_id(const struct redis *c); /* 0: unknown */
 size_t redis_pending(const struct redis *c);    /* sent and not answered */
+size_t redis_backlog(const struct redis *c);    /* unsent bytes */
 void redis_reconnect(struct redis *c, const char *why);
 
 /* An error reply that begins with word. */

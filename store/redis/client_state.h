@@ -46,6 +46,7 @@ struct redis {
     struct pending *ring; /* FIFO: cap is a power of two */
     size_t head, count, cap;
     uint64_t heard_us, ping_us; /* ping_us: a pubsub PING is out since; or 0 */
+    uint64_t loaded_us;         /* forgotten scripts were last sent */
     size_t backlog;             /* unsent bytes at the last tick */
     unsigned strikes; /* ticks in a row, without headway, with an answer due */
     int64_t client_id;

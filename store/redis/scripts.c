@@ -9,6 +9,7 @@
 
 static const char *const texts[SCRIPT_COUNT] = {
     [SCRIPT_TAKE] = redis_lua_take,       [SCRIPT_SETTLE] = redis_lua_settle,
+    [SCRIPT_CLEAN] = redis_lua_clean,     [SCRIPT_LEAVE] = redis_lua_leave,
     [SCRIPT_MOVE] = redis_lua_move,       [SCRIPT_BEAT] = redis_lua_beat,
     [SCRIPT_EXPIRED] = redis_lua_expired, [SCRIPT_TOUCH] = redis_lua_touch,
     [SCRIPT_ROUTE] = redis_lua_route,     [SCRIPT_PUT] = redis_lua_put,

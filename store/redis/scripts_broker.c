@@ -148,6 +148,20 @@ const char redis_lua_settle[] =
     "redis.call('SREM', KEYS[3], unpack(ARGV))\n"
     "return redis.call('HDEL', KEYS[1], unpack(ARGV))\n";
 
+/* Takes tags whose message was found gone off the index and the set, unless
+ * somebody has taken it again since: then only off the set of a dead consumer.
+ * KEYS: unacked, unacked_index, held.  ARGV: "own" if held is our own set, else
+ * "dead"; the tags. */
+const char redis_lua_clean[] =
+    "for i = 2, #ARGV do\n"
+    "  local taken = redis.call('HEXISTS', KEYS[1], ARGV[i]) == 1\n"
+    "  if not taken then redis.call('ZREM', KEYS[2], ARGV[i]) end\n"
+    "  if not taken or ARGV[1] == 'dead' then\n"
+    "    redis.call('SREM', KEYS[3], ARGV[i])\n"
+    "  end\n"
+    "end\n"
+    "return 1\n";
+
 /* The queues that a message goes to: kombu's lookup of direct and topic
  * exchanges in the set of bindings (celery-wire.md 3.1, 3.2). */
 #define LUA_ROUTE                                                      \
@@ -176,6 +190,14 @@ const char redis_lua_settle[] =
     "    end\n"                                                        \
     "  end\n"                                                          \
     "  return out\n"                                                   \
+    "end\n"                                                            \
+    "local function push(verb, before, to, after, envelope)\n"         \
+    "  for _, q in ipairs(to) do\n" /* lists, all? */                  \
+    "    redis.call('LLEN', before .. q .. after)\n"                   \
+    "  end\n"                                                          \
+    "  for _, q in ipairs(to) do\n"                                    \
+    "    redis.call(verb, before .. q .. after, envelope)\n"           \
+    "  end\n"                                                          \
     "end\n"
 
 /* Moves a message from unacked to its queues, if it is still what was read and
@@ -200,9 +222,7 @@ const char redis_lua_move[] = LUA_ROUTE
     "local to = route(ARGV[6], ARGV[7], ARGV[9], ARGV[10])\n"
     "if #to == 0 then to = {ARGV[10]} end\n"
     "redis.call('ZREM', KEYS[2], '')\n"
-    "for _, queue in ipairs(to) do\n"
-    "  redis.call(ARGV[4], ARGV[6] .. queue .. ARGV[8], ARGV[3])\n"
-    "end\n"
+    "push(ARGV[4], ARGV[6], to, ARGV[8], ARGV[3])\n"
     "redis.call('ZREM', KEYS[2], tag)\n"
     "redis.call('SREM', KEYS[3], tag)\n"
     "redis.call('HDEL', KEYS[1], tag)\n"
@@ -212,9 +232,7 @@ const char redis_lua_move[] = LUA_ROUTE
  * priority step, exchange, key, envelope.  Returns the number of queues. */
 const char redis_lua_route[] =
     LUA_ROUTE "local to = route(ARGV[1], ARGV[2], ARGV[4], ARGV[5])\n"
-              "for _, queue in ipairs(to) do\n"
-              "  redis.call('LPUSH', ARGV[1] .. queue .. ARGV[3], ARGV[6])\n"
-              "end\n"
+              "push('LPUSH', ARGV[1], to, ARGV[3], ARGV[6])\n"
               "return #to\n";
 
 /* Says that this consumer lives, and finds those that do not: at most once a
@@ -237,6 +255,13 @@ const char redis_lua_beat[] =
     "  end\n"
     "end\n"
     "return dead\n";
+
+/* This consumer goes.  KEYS: node, nodes, held.  ARGV: instance. */
+const char redis_lua_leave[] = "redis.call('DEL', KEYS[1])\n"
+                               "if redis.call('EXISTS', KEYS[3]) == 0 then\n"
+                               "  redis.call('SREM', KEYS[2], ARGV[1])\n"
+                               "end\n"
+                               "return 1\n";
 
 /* Tags that are older than the visibility timeout, under kombu's lock.  KEYS:
  * unacked_mutex, unacked_index.  ARGV: token, life of the lock in ms, timeout

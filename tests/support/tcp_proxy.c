@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +32,9 @@ struct pair {
 
 struct tcp_proxy {
     int port, to_port, listener;
-    bool held;
+    atomic_bool held;
+    char gate[64]; /* what holds; "": nothing */
+    char next_gate[64];
     int orders[2], done[2];
     pthread_t thread;
     struct pair pairs[PAIRS];
@@ -115,9 +118,21 @@ accept_one(struct tcp_proxy *p)
     close(out);
 }
 
+/* What a client has sent: is it what we wait for? */
+static void
+watch_gate(struct tcp_proxy *p, const struct way *w)
+{
+    size_t n = strlen(p->gate);
+
+    if (n == 0 || memmem(w->data, w->len, p->gate, n) == NULL)
+        return;
+    p->gate[0] = '\0';
+    p->held = true;
+}
+
 /* False: the connection is over. */
 static bool
-move(struct way *w)
+move(struct tcp_proxy *p, struct way *w, bool of_client)
 {
     ssize_t n;
 
@@ -128,9 +143,11 @@ move(struct way *w)
         if (n > 0) {
             w->at = 0;
             w->len = (size_t)n;
+            if (of_client)
+                watch_gate(p, w);
         }
     }
-    while (w->len > 0) {
+    while (w->len > 0 && !p->held) {
         n = send(w->to, w->data + w->at, w->len, MSG_NOSIGNAL);
         if (n <= 0)
             return true; /* the other way notices if it is over */
@@ -157,6 +174,8 @@ obey(struct tcp_proxy *p)
         start_listening(p);
     if (c == 'h' || c == 'r')
         p->held = c == 'h';
+    if (c == 'g')
+        memcpy(p->gate, p->next_gate, sizeof p->gate);
     if (write(p->done[1], &c, 1) != 1)
         fail("no answer");
     return c != 'q';
@@ -194,7 +213,7 @@ work(void *arg)
         for (nfds_t i = 2; i < n; i++) {
             struct pair *c = &p->pairs[owner[i] / 2];
             if (c->used && fds[i].revents != 0 &&
-                (!move(&c->way[owner[i] % 2]) ||
+                (!move(p, &c->way[owner[i] % 2], owner[i] % 2 == 0) ||
                  (fds[i].revents & (POLLERR | POLLNVAL)) != 0))
                 end_pair(c);
         }
@@ -267,4 +286,17 @@ void
 tcp_proxy_hold(struct tcp_proxy *p, bool hold)
 {
     order(p, hold ? 'h' : 'r');
+}
+
+void
+tcp_proxy_hold_at(struct tcp_proxy *p, const char *text)
+{
+    (void)snprintf(p->next_gate, sizeof p->next_gate, "%s", text);
+    order(p, 'g');
+}
+
+bool
+tcp_proxy_is_held(const struct tcp_proxy *p)
+{
+    return p->held;
 }

@@ -16,5 +16,9 @@ void tcp_proxy_cut(struct tcp_proxy *p); /* all connections, now */
 void tcp_proxy_down(struct tcp_proxy *p, bool down);
 /* Nothing passes in either direction, and nobody is told. */
 void tcp_proxy_hold(struct tcp_proxy *p, bool hold);
+/* Holds by itself when a client is about to send text (within one read of at
+ * most 64 KiB); it has not gone out then.  Once. */
+void tcp_proxy_hold_at(struct tcp_proxy *p, const char *text);
+bool tcp_proxy_is_held(const struct tcp_proxy *p);
 
 #endif
