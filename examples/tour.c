@@ -128,6 +128,13 @@ leave(lovage_task *t)
     _exit((int)code);
 }
 
+/* pid(): the process that runs it. */
+static lovage_status
+pid(lovage_task *t)
+{
+    return lovage_return(t, lovage_int(getpid()));
+}
+
 static lovage_status
 spin(lovage_task *t)
 {
@@ -301,6 +308,7 @@ lovage_plugin_init(lovage_registry *r)
         TASK("tour.crash", crash, .params = 1),
         TASK("tour.late_crash", crash, .params = 1, .acks_late = 1),
         TASK("tour.leave", leave, .params = 1),
+        TASK("tour.pid", pid, .params = 0),
         TASK("tour.spin", spin, .params = 0),
         TASK("tour.progress", progress, .params = 1),
         TASK("tour.request", request, .params = -1),

@@ -7,6 +7,7 @@
  * has read which task a crash belongs to. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -378,6 +379,9 @@ executor_main(const struct config *config)
     struct error err;
     int code = EXIT_SUCCESS;
 
+    /* Sockets of libcurl are open at an exec: what the node talks to is nothing
+     * for task code, and would stay open for as long as this process lives. */
+    close_range(RECALL_FD + 1, UINT_MAX, 0);
     set_signals();
     buf_init(&x.in, FRAME_BUF_MAX);
     if (!greet(&x)) {

@@ -78,6 +78,8 @@ set_limit(struct executor *x, const struct job *j)
 {
     uint64_t next = j->hard_ms;
 
+    if (x->exited)
+        return;
     /* The jobs of a batch have no limits: it is another time that passes. */
     if (has_more(x)) {
         uv_timer_start(&x->limit, limit_passed, LONG_MS, 0);
@@ -182,9 +184,10 @@ job_ended(struct executor *x, const struct frame *f, struct json_object *head)
         return;
     }
     x->done++;
-    uv_timer_stop(&x->limit);
+    if (!x->exited)
+        uv_timer_stop(&x->limit);
     take_out(j);
-    if (worn_out(x, head))
+    if (!x->exited && worn_out(x, head))
         executor_retire(x);
     else
         begin_first(x);
@@ -307,6 +310,18 @@ find_free(struct pool *p)
     return NULL;
 }
 
+/* Of 32 bits: they begin anew after some days. */
+static uint32_t
+next_number(const struct executor *x)
+{
+    struct pool *p = x->pool;
+
+    do
+        p->job_number++;
+    while (recall_is_closed(x->page, p->job_number));
+    return p->job_number;
+}
+
 enum status
 pool_run(struct pool *p, const struct pool_call *calls, size_t n)
 {
@@ -321,11 +336,11 @@ pool_run(struct pool *p, const struct pool_call *calls, size_t n)
     for (size_t i = 0; i < n; i++) {
         struct frame_run run = calls[i].run;
 
-        calls[i].job->number = ++p->job_number;
+        calls[i].job->number = next_number(x);
         if (i == 0)
-            batch = p->job_number;
+            batch = calls[i].job->number;
         run.batch = batch;
-        frame_add_run(&b, p->job_number, &run);
+        frame_add_run(&b, calls[i].job->number, &run);
     }
     st = b.failed ? ST_TOOBIG : executor_write(x, &b);
     buf_fini(&b);

@@ -16,7 +16,8 @@
 enum {
     AGAIN_FIRST_MS = 100,
     AGAIN_MAX_SHIFT = 6,
-    BURY_MS = 1000, /* wait for the rest of its output after its end */
+    BURY_MS = 1000,  /* wait for the rest of its output after its end */
+    LEAVE_MS = 2000, /* for free executors to end by themselves */
     READ_SIZE = 64 * 1024,
     ARGV_MAX = 256
 };
@@ -113,6 +114,8 @@ exited(uv_process_t *proc, int64_t status, int signum)
     else
         snprintf(x->how, sizeof(x->how), "exitcode %d", (int)status);
     x->exited = true;
+    if (x->state == EXECUTOR_READY)
+        x->state = EXECUTOR_LEAVING; /* gets no job while it is waited for */
     if (x->eof)
         bury(x);
     else
@@ -425,13 +428,20 @@ pool_open(struct pool **out, const struct pool_opts *o,
     return ST_OK;
 }
 
+/* A plugin may hang at its end, or in its beginning. */
+static void
+kill_rest(uv_timer_t *uv)
+{
+    pool_kill(uv->data);
+}
+
 void
 pool_close(struct pool *p, void (*closed)(void *arg), void *arg)
 {
     p->closed = true;
     p->closed_fn = closed;
     p->closed_arg = arg;
-    uv_timer_stop(&p->again);
+    uv_timer_start(&p->again, kill_rest, LEAVE_MS, 0);
     for (size_t i = 0; i < p->size; i++) {
         struct executor *x = p->executors[i];
 

@@ -18,7 +18,7 @@ struct executor {
     enum executor_state state;
     uv_process_t process;
     uv_pipe_t pipe;
-    uv_timer_t limit;
+    uv_timer_t limit; /* of its first job; once it has exited: of its output */
     unsigned handles; /* open ones; freed when none is */
     bool eof, exited;
     bool soft_sent;
@@ -40,8 +40,8 @@ struct pool {
     char **argv;
     size_t size, alive;
     struct executor **executors; /* NULL: to be started */
-    uv_timer_t again;            /* starts what is missing */
-    unsigned failures;           /* starts in a row that came to nothing */
+    uv_timer_t again;  /* starts what is missing; closed: kills what stays */
+    unsigned failures; /* starts in a row that came to nothing */
     uint32_t job_number;
     bool closed;
     void (*closed_fn)(void *arg);

@@ -81,6 +81,12 @@ recall_begun(const struct recall_page *page)
 }
 
 bool
+recall_is_closed(const struct recall_page *page, uint32_t batch)
+{
+    return (uint32_t)atomic_load(&page->word) == batch;
+}
+
+bool
 recall_close(struct recall_page *page, uint32_t batch, uint32_t begun)
 {
     uint64_t w = atomic_load(&page->word);

@@ -28,6 +28,9 @@ bool recall_begin(struct recall_page *page, uint32_t batch, uint32_t job);
 
 /* The node's. */
 uint32_t recall_begun(const struct recall_page *page);
+/* Whether that number is the one that was closed last (0: none was): no batch
+ * may go by it. */
+bool recall_is_closed(const struct recall_page *page, uint32_t batch);
 /* Closes batch if begun, one of its jobs, is still the last that has begun. All
  * that were sent before must be done with. */
 bool recall_close(struct recall_page *page, uint32_t batch, uint32_t begun);
