@@ -28,6 +28,7 @@ UNIT    := $(patsubst %.c,$(B)/%,$(wildcard $(DIRS:%=tests/unit/%/test_*.c)))
 CONTRACT := $(patsubst %.c,$(B)/%,$(wildcard tests/contract/test_*.c))
 RACE    := $(patsubst %.c,$(B)/%,$(wildcard tests/race/race_*.c))
 OOM     := $(patsubst %.c,$(B)/%,$(wildcard tests/oom/oom_*.c))
+BENCH   := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/*.c))
 FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
 # What of the api has no I/O, besides base and protocol.
 FUZZAPI := $(addprefix api/,guard.c body_scan.c query.c check.c problems.c response.c)
@@ -106,6 +107,8 @@ $(UNIT) $(CONTRACT): $(B)/%: $(B)/%.o $(call obj,$(SUPPORT)) $(LIB)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcriterion
 $(RACE): $(B)/%: $(B)/%.o $(LIB)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+$(BENCH): $(B)/%: $(B)/%.o
+	$(CC) $(LDFLAGS) -o $@ $^ -luv
 $(OOM): $(B)/%: $(B)/%.o $(B)/tests/oom/oom.o $(LIB)
 	$(CC) $(LDFLAGS) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc \
 	  -Wl,--wrap=strdup,--wrap=strndup -o $@ $^ $(LDLIBS)
@@ -143,7 +146,7 @@ check-oom: ## every allocation fails once, under ASan
 	@$(SUBMAKE) SAN=address,undefined run-oom
 run-oom: $(OOM)
 	@tests/run $(B) $(OOM)
-bench: all ## Lovage beside Celery: a table, and build/bench.json; ROWS=noop,llm
+bench: all $(BENCH) ## Lovage beside Celery: a table, and build/bench.json; ROWS=noop,llm
 	@tests/bench/run $(B)/$(NAME) "$(ROWS)"
 
 .PHONY: install uninstall docs

@@ -17,6 +17,7 @@ import re
 import subprocess
 import sys
 import time
+import urllib.request
 import uuid
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -319,7 +320,7 @@ def row_submit(table, redis, pg, scratch):
 def row_llm(table, redis):
     """A queue of queries, each 200 ms at the provider, 1,000 in flight."""
     n, width = 10000, 1000
-    with FakeLlm() as llm:
+    with LlmServer() as llm:
         env = {"LOVAGE_COMPATIBLE_BASE_URL": f"{llm.url}/v1",
                "LOVAGE_COMPATIBLE_API_KEY": "k",
                "LOVAGE_LLM_CACHE_TTL": "0",
@@ -365,22 +366,25 @@ def publish(redis, key, task, kwargs):
     redis.client().lpush(key, json.dumps(env))
 
 
-class FakeLlm(servers.Process):
-    """The local provider that answers after 200 ms."""
+class LlmServer(servers.Process):
+    """The provider's stand-in: answers after 200 ms (llm_server.c)."""
 
-    name = "fake-llm"
-    model = "compatible/fake:latency_ms-200"
+    name = "llm-server"
+    model = "compatible/bench"
 
     def prepare(self):
         self.port = servers.free_port()
         self.url = f"http://127.0.0.1:{self.port}"
 
     def command(self):
-        return [servers.PYTHON, HERE.parent / "support" / "fake_llm.py",
-                "--port", str(self.port)]
+        return [servers.lovage_bin().parent / "tests/bench/llm_server", self.port, 200]
 
     def ready(self):
         return servers.port_open(self.port)
+
+    def stats(self):
+        with urllib.request.urlopen(self.url) as answer:
+            return json.load(answer)
 
 
 def row_idle(table, redis):
