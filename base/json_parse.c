@@ -20,6 +20,8 @@
 #include "base/json_scan.h"
 #include "base/utf8.h"
 
+enum { SMALL_KEY = 64 /* bytes, with the NUL: longer keys are allocated */ };
+
 struct parser {
     const char *p, *start, *end;
     int depth;          /* levels that may still be opened */
@@ -268,14 +270,36 @@ fail:
     return false;
 }
 
+/* obj[key] = v, consuming v.  json-c makes its own copy of the key. */
+static bool
+add_member(struct json_object *obj, const char *key, struct json_object *v)
+{
+    if (json_object_object_add(obj, key, v) == 0)
+        return true;
+    json_object_put(v);
+    return false;
+}
+
+/* What follows a key: a colon and a value. */
+static bool
+parse_member_value(struct parser *ps, struct json_object **v)
+{
+    if (!skip_blank(ps))
+        return false;
+    if (*ps->p != ':')
+        return fail(ps, "no colon after a key");
+    ps->p++;
+    return parse_value(ps, v);
+}
+
 /* One "key": value into obj; ends after the value. */
 static bool
 parse_member(struct parser *ps, struct json_object *obj)
 {
     struct json_object *v = NULL;
+    char small[SMALL_KEY], *name = small;
     struct slice key;
-    char *name;
-    bool ok = false;
+    bool ok;
 
     if (!skip_blank(ps))
         return false;
@@ -285,23 +309,15 @@ parse_member(struct parser *ps, struct json_object *obj)
         return false;
     if (memchr(key.ptr, '\0', key.len) != NULL) /* json-c would cut it */
         return fail(ps, "U+0000 in a key");
-    name = strndup(key.ptr, key.len);
+    if (key.len >= SMALL_KEY)
+        name = malloc(key.len + 1);
     if (name == NULL)
         return false;
-    if (!skip_blank(ps))
-        goto out;
-    if (*ps->p != ':') {
-        fail(ps, "no colon after a key");
-        goto out;
-    }
-    ps->p++;
-    if (!parse_value(ps, &v))
-        goto out;
-    ok = json_object_object_add(obj, name, v) == 0;
-    if (!ok)
-        json_object_put(v);
-out:
-    free(name);
+    memcpy(name, key.ptr, key.len);
+    name[key.len] = '\0';
+    ok = parse_member_value(ps, &v) && add_member(obj, name, v);
+    if (name != small)
+        free(name);
     return ok;
 }
 

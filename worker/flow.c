@@ -12,7 +12,8 @@
 enum {
     BURST_FIRST = 16,
     BURST_MAX = 128,
-    BACKLOG_MAX = 4096,   /* answers that results or records owe us */
+    AHEAD_SHARE = 8,    /* async tasks that wait here: of those that may run */
+    BACKLOG_MAX = 4096, /* answers that results or records owe us */
     OUTGOING_MAX = 10000, /* messages not confirmed */
     UNLIMITED = 10000     /* worker_prefetch_multiplier 0 */
 };
@@ -23,6 +24,19 @@ blocking_bound(const struct node *n)
     int64_t m = n->config->worker_prefetch_multiplier;
 
     return m > 0 ? pool_size(n->pool) * (size_t)m : UNLIMITED;
+}
+
+/* Async tasks: a few wait here, so that the next starts when one ends and not
+ * a round trip to the broker later. */
+static size_t
+async_bound(const struct node *n)
+{
+    size_t max = (size_t)n->config->worker_async_concurrency;
+    size_t ahead = max / AHEAD_SHARE;
+
+    if (n->config->worker_prefetch_multiplier == 1)
+        return max; /* who sets it wants nothing to wait here */
+    return max + (ahead < BURST_MAX ? ahead : BURST_MAX);
 }
 
 static bool
@@ -49,7 +63,7 @@ static size_t
 room(const struct node *n)
 {
     size_t bound = blocking_bound(n) + n->burst, r;
-    size_t async_max = (size_t)n->config->worker_async_concurrency;
+    size_t async_max = async_bound(n);
     size_t async = n->async_running + n->async_waiting;
 
     if (n->phase != NODE_RUNNING || congested(n) ||

@@ -24,9 +24,9 @@ enum {
 struct http {
     uv_loop_t *loop;
     CURLM *multi;
-    uv_timer_t timer; /* curl's */
-    uv_timer_t tick;  /* for the first-byte timeouts */
-    struct turn start;
+    uv_timer_t timer;       /* curl's */
+    uv_timer_t tick;        /* for the first-byte timeouts */
+    struct turn start, now; /* now: curl's timer, when it is for at once */
     struct list waiting, running;
     size_t max_calls, waiting_count, running_count;
     CURL **idle; /* easy handles to use again: at most max_calls */
@@ -115,6 +115,7 @@ clean_up(struct http *h)
     uv_close((uv_handle_t *)&h->timer, on_handle_closed);
     uv_close((uv_handle_t *)&h->tick, on_handle_closed);
     turn_close(&h->start, on_turn_closed);
+    turn_close(&h->now, on_turn_closed);
 }
 
 /* Callbacks may make and cancel calls and close the engine. */
@@ -237,6 +238,12 @@ on_timer(uv_timer_t *timer)
     act(timer->data, CURL_SOCKET_TIMEOUT, 0);
 }
 
+static void
+on_now(void *arg)
+{
+    act(arg, CURL_SOCKET_TIMEOUT, 0);
+}
+
 static int
 on_curl_timer(CURLM *multi, long wait_ms, void *arg)
 {
@@ -245,11 +252,13 @@ on_curl_timer(CURLM *multi, long wait_ms, void *arg)
     (void)multi;
     if (h->closing)
         return 0;
-    if (wait_ms < 0)
-        uv_timer_stop(&h->timer);
-    else /* curl must not be called back from here: 0 becomes 1 */
-        uv_timer_start(&h->timer, on_timer,
-                       wait_ms == 0 ? 1 : (uint64_t)wait_ms, 0);
+    if (wait_ms > 0) {
+        uv_timer_start(&h->timer, on_timer, (uint64_t)wait_ms, 0);
+        return 0;
+    }
+    uv_timer_stop(&h->timer);
+    if (wait_ms == 0)
+        turn_ask(&h->now); /* curl must not be called back from here */
     return 0;
 }
 
@@ -401,7 +410,8 @@ http_open(struct http **out, uv_loop_t *loop, size_t max_calls,
     uv_timer_init(loop, &h->tick);
     h->timer.data = h->tick.data = h;
     turn_init(&h->start, loop, on_start, h);
-    h->handles = 3;
+    turn_init(&h->now, loop, on_now, h);
+    h->handles = 4;
     *out = h;
     return ST_OK;
 fail:

@@ -89,6 +89,8 @@ make_task(struct request *rq)
     t->kwargs = rq->tm.kwargs;
     t->id = rq->tm.id.ptr;
     t->retries = rq->tm.retries;
+    t->hard_limit = rq->tm.hard_limit;
+    t->soft_limit = rq->tm.soft_limit;
 }
 
 void

@@ -29,9 +29,10 @@ struct lovage_task {
     struct json_object *args, *kwargs; /* borrowed: until the task ends */
     const char *id;                    /* borrowed */
     int64_t retries;
-    struct json_object *fields; /* owned; NULL: not asked for yet */
-    struct json_object *sent;   /* owned array of ids; NULL: none */
-    struct outcome out;         /* owned */
+    double hard_limit, soft_limit; /* s, the sender's; 0: none; on the loop */
+    struct json_object *fields;    /* owned; NULL: not asked for yet */
+    struct json_object *sent;      /* owned array of ids; NULL: none */
+    struct outcome out;            /* owned */
 
     /* async */
     bool pending;  /* run() has returned LOVAGE_PENDING */

@@ -11,6 +11,7 @@
 #include "worker/llm/answer.h"
 #include "worker/llm/ask.h"
 #include "worker/llm/llm.h"
+#include "worker/task.h"
 
 enum {
     COUNTDOWN_MAX_MS = 3600000, /* of a hint: it may be a lie */
@@ -26,17 +27,14 @@ struct query {
 
 /* ---- what both tasks need ---- */
 
-/* Seconds that a time limit of the request or the task leaves, or dflt. */
+/* Seconds that a time limit of the request leaves, or dflt. */
 static double
-limit_of(lovage_task *t, double dflt)
+limit_of(const lovage_task *t, double dflt)
 {
-    const lovage_value *limits = lovage_request(t, "timelimit"), *v;
-
-    for (size_t i = 0; i < 2; i++) { /* [hard, soft] */
-        v = limits == NULL ? NULL : lovage_at(limits, i);
-        if (v != NULL && lovage_as_double(v) > 0 && lovage_as_double(v) < dflt)
-            dflt = lovage_as_double(v);
-    }
+    if (t->hard_limit > 0 && t->hard_limit < dflt)
+        dflt = t->hard_limit;
+    if (t->soft_limit > 0 && t->soft_limit < dflt)
+        dflt = t->soft_limit;
     return dflt;
 }
 
