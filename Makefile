@@ -18,7 +18,7 @@ VERSION := $(shell cat VERSION)
 PKGS    := libuv json-c hiredis librabbitmq libcurl libpq openssl zlib liblzma libzstd libpcre2-8
 SYSLIBS := -lcivetweb -lbz2 -ldl -lpthread -lm
 
-DIRS    := base protocol store store/redis store/amqp store/pg worker worker/llm api cli
+DIRS    := base protocol store store/redis store/amqp store/pg store/rpc worker worker/llm api cli
 obj      = $(patsubst %.c,$(B)/%.o,$(1))
 LIBSRC  := $(filter-out cli/main.c,$(wildcard $(DIRS:%=%/*.c)))
 LIB     := $(B)/lib$(NAME).a

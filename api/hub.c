@@ -27,9 +27,7 @@ start_call(struct hub *h, struct call *c)
         call_finish(c, ST_TIMEOUT);
         return;
     }
-    pthread_mutex_lock(&c->lock);
-    c->holders++; /* run() may finish it at once */
-    pthread_mutex_unlock(&c->lock);
+    call_hold(c); /* run() may finish it at once */
     c->run(h, c);
     pthread_mutex_lock(&c->lock);
     if (c->state == CALL_TAKEN)
@@ -79,6 +77,7 @@ records_closed(void *arg)
 
     uv_close((uv_handle_t *)&h->wake, NULL);
     uv_close((uv_handle_t *)&h->sweep, NULL);
+    uv_close((uv_handle_t *)&h->look, NULL);
 }
 
 static void
@@ -124,6 +123,7 @@ close_clients(struct hub *h)
     h->closed = true;
     h->relay = NULL;
     uv_timer_stop(&h->sweep);
+    uv_timer_stop(&h->look);
     if (relay == NULL)
         relay_closed(h);
     else
@@ -250,6 +250,8 @@ open_clients(struct hub *h, struct error *err)
         st = broker_open(&h->broker, &h->loop, &opts, &events, h, err);
     if (st == ST_OK)
         st = relay_open(&h->relay, &h->loop, h->records, h->broker, err);
+    if (st == ST_OK)
+        h->reply_to = result_reply_to(h->result);
     return st;
 }
 
@@ -283,6 +285,8 @@ open_loop(struct hub *h, struct error *err)
     uv_timer_init(&h->loop, &h->sweep);
     h->sweep.data = h;
     uv_timer_start(&h->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
+    uv_timer_init(&h->loop, &h->look);
+    h->look.data = h;
     return ST_OK;
 }
 
@@ -306,6 +310,7 @@ hub_open(struct hub **out, const struct config *config, struct error *err)
     pthread_mutex_init(&h->lock, NULL);
     list_init(&h->queue);
     list_init(&h->cancels);
+    list_init(&h->waits);
     h->config = config;
     h->outbox_depth = -1;
     st = open_loop(h, err);

@@ -61,8 +61,8 @@ enum status hub_wait(struct hub *h, struct slice id, uint64_t deadline_us,
                      bool (*gone)(void *arg), void *arg,
                      struct hub_outcome *out);
 
-/* False: there is no result backend, hub_wait() would be ST_INVALID. */
-bool hub_can_wait(const struct hub *h);
+/* Where the outcomes of tasks are to be sent; "": nowhere.  Never changes. */
+const char *hub_reply_to(const struct hub *h);
 
 struct hub_state {
     bool database_up, broker_up, result_up;

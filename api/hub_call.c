@@ -32,12 +32,21 @@ call_new(struct hub *h, void (*run)(struct hub *, struct call *))
     c->holders = 1;
     list_init(&c->node);
     list_init(&c->cancel_node);
+    list_init(&c->wait_node);
     pthread_mutex_init(&c->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&c->changed, &attr);
     pthread_condattr_destroy(&attr);
     return c;
+}
+
+void
+call_hold(struct call *c)
+{
+    pthread_mutex_lock(&c->lock);
+    c->holders++;
+    pthread_mutex_unlock(&c->lock);
 }
 
 void
@@ -147,9 +156,7 @@ call_cancel(struct call *c)
 {
     struct hub *h = c->hub;
 
-    pthread_mutex_lock(&c->lock);
-    c->holders++;
-    pthread_mutex_unlock(&c->lock);
+    call_hold(c);
     pthread_mutex_lock(&h->lock);
     list_add_tail(&h->cancels, &c->cancel_node);
     pthread_mutex_unlock(&h->lock);

@@ -28,11 +28,14 @@ struct hub {
     uv_loop_t loop;
     uv_poll_t wake; /* of wake_fd */
     uv_timer_t sweep;
+    uv_timer_t look;   /* after those that wait */
+    struct list waits; /* calls of hub_wait() */
     pthread_t thread;
     const struct config *config;
     struct records *records;
     struct broker *broker;
     struct result *result; /* NULL: none configured */
+    const char *reply_to;  /* of what is submitted; the result's */
     struct relay *relay;
     bool broker_up;
     bool closed; /* close_clients() has begun */
@@ -77,7 +80,9 @@ struct call {
     char id[160]; /* a copy that outlives the arguments; "": none */
     int64_t seq;
     bool terminate;
-    struct result_watch *watch; /* the loop's */
+    struct result_watch *watch; /* the loop's, as what follows up to looking */
+    struct list wait_node;      /* in hub.waits */
+    bool looking;               /* the records were asked */
     struct hub_outcome outcome;
     struct hub_state snapshot;
 };
@@ -91,7 +96,10 @@ enum status call_make(struct call *c, uint64_t deadline_us,
                       bool (*gone)(void *arg), void *arg);
 /* After call_make() has failed: stops what the loop does for it. */
 void call_cancel(struct call *c);
-void call_drop(struct call *c);                   /* one holder fewer */
+void call_hold(struct call *c); /* one holder more */
+void call_drop(struct call *c); /* one holder fewer */
+void call_set_id(struct call *c, struct slice id);
+struct slice call_id(const struct call *c);
 void call_finish(struct call *c, enum status st); /* on the loop, once */
 
 /* A deep copy in one block; NULL without memory. */

@@ -21,8 +21,8 @@ database_deadline(const struct hub *h)
            GRACE_US;
 }
 
-static void
-copy_id(struct call *c, struct slice id)
+void
+call_set_id(struct call *c, struct slice id)
 {
     size_t n = id.len < sizeof(c->id) - 1 ? id.len : sizeof(c->id) - 1;
 
@@ -30,7 +30,7 @@ copy_id(struct call *c, struct slice id)
     c->id[n] = '\0';
 }
 
-static struct slice
+struct slice
 call_id(const struct call *c)
 {
     return (struct slice){c->id, strlen(c->id)};
@@ -133,7 +133,7 @@ make_for_rows(struct call *c, const struct records_key *key,
     if (c == NULL)
         return ST_NOMEM;
     if (key != NULL && key->id.ptr != NULL)
-        copy_id(c, key->id);
+        call_set_id(c, key->id);
     c->seq = key != NULL ? key->seq : 0;
     st = call_make(c, database_deadline(c->hub), NULL, NULL);
     pthread_mutex_lock(&c->lock);
@@ -272,87 +272,9 @@ hub_revoke(struct hub *h, struct slice id, bool terminate)
 
     if (c == NULL)
         return ST_NOMEM;
-    copy_id(c, id);
+    call_set_id(c, id);
     c->terminate = terminate;
     st = call_make(c, clock_mono_us() + STATE_US, NULL, NULL);
-    call_drop(c);
-    return st;
-}
-
-/* ---- wait ---- */
-
-static enum status
-keep_outcome(struct call *c, const struct task_state *ts)
-{
-    struct buf result;
-    char *block;
-    size_t n;
-
-    buf_init(&result, 64 << 20);
-    if (ts->result_text.ptr != NULL)
-        buf_add(&result, ts->result_text);
-    else
-        json_add(&result, ts->result);
-    n = result.len;
-    buf_add(&result, ts->status);
-    if (buf_take(&result, &block, NULL) != ST_OK)
-        return ST_NOMEM;
-    c->outcome =
-        (struct hub_outcome){{block + n, ts->status.len}, {block, n}, block};
-    return ST_OK;
-}
-
-static void
-watched(void *arg, enum status st, const struct task_state *ts)
-{
-    struct call *c = arg;
-
-    c->watch = NULL;
-    if (st == ST_OK)
-        st = ts == NULL ? ST_NOTFOUND : keep_outcome(c, ts);
-    call_finish(c, st);
-}
-
-static void
-run_wait(struct hub *h, struct call *c)
-{
-    if (h->result == NULL) {
-        call_finish(c, ST_INVALID);
-        return;
-    }
-    c->watch = h->result->ops->watch(h->result, call_id(c), watched, c);
-    if (c->watch == NULL)
-        call_finish(c, ST_NOMEM);
-}
-
-static void
-cancel_wait(struct hub *h, struct call *c)
-{
-    if (c->watch == NULL)
-        return; /* it has been answered meanwhile, or was never started */
-    h->result->ops->unwatch(h->result, c->watch);
-    c->watch = NULL;
-    call_finish(c, ST_TIMEOUT);
-}
-
-enum status
-hub_wait(struct hub *h, struct slice id, uint64_t deadline_us,
-         bool (*gone)(void *arg), void *arg, struct hub_outcome *out)
-{
-    struct call *c = call_new(h, run_wait);
-    enum status st;
-
-    if (c == NULL)
-        return ST_NOMEM;
-    copy_id(c, id);
-    c->cancel = cancel_wait;
-    st = call_make(c, deadline_us, gone, arg);
-    if (st == ST_OK) {
-        *out = c->outcome;
-        c->outcome.block = NULL;
-    } else {
-        call_cancel(c);
-    }
     call_drop(c);
     return st;
 }
@@ -389,8 +311,8 @@ hub_state(struct hub *h, struct hub_state *out)
     return st;
 }
 
-bool
-hub_can_wait(const struct hub *h)
+const char *
+hub_reply_to(const struct hub *h)
 {
-    return h->result != NULL;
+    return h->reply_to;
 }

@@ -163,7 +163,7 @@ wait_for(struct exchange *x, const struct llm_ask *a, const char *id)
     uint64_t deadline = clock_mono_us() + (uint64_t)(a->timeout_s * 1e6);
     struct hub_outcome o = {.block = NULL};
 
-    if (a->wait && a->timeout_s > 0 && hub_can_wait(x->api->hub) &&
+    if (a->wait && a->timeout_s > 0 &&
         hub_wait(x->api->hub, text(id), deadline, x->gone, x->arg, &o) == ST_OK)
         answer_outcome(x, &o, id);
     else

@@ -64,9 +64,10 @@ submission_queue(const struct api *api, struct slice task)
 }
 
 enum status
-submission_encode(const struct submission *s, struct slice queue,
-                  struct slice id, struct message **out)
+submission_encode(const struct api *api, const struct submission *s,
+                  struct slice queue, struct slice id, struct message **out)
 {
+    const char *reply_to = hub_reply_to(api->hub);
     struct task_new t = TASK_NEW_INIT;
     struct message *m = NULL;
     struct buf envelope;
@@ -78,7 +79,7 @@ submission_encode(const struct submission *s, struct slice queue,
     t.args = s->args;
     t.kwargs = s->kwargs;
     t.origin = text(producer.origin);
-    t.reply_to = text(producer.reply_to);
+    t.reply_to = text(*reply_to != '\0' ? reply_to : producer.reply_to);
     t.has_eta = s->has_eta;
     t.eta_us = s->eta_us;
     t.has_expires = s->has_expires;
@@ -170,7 +171,7 @@ submission_commit(struct api *api, const struct submission *s,
     n.kwargs = json_column(s->kwargs, "{}", &kwargs);
     st = args.failed || kwargs.failed ? ST_NOMEM : ST_OK;
     if (st == ST_OK)
-        st = submission_encode(s, n.queue, n.id, &m);
+        st = submission_encode(api, s, n.queue, n.id, &m);
     if (st == ST_OK) {
         n.message = (struct slice){m->envelope, m->envelope_len};
         st = hub_submit(api->hub, &n, &m, &made);

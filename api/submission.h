@@ -27,8 +27,9 @@ struct slice submission_queue(const struct api *api, struct slice task);
 bool submission_is_far(const struct submission *s);
 
 /* The message of task id, with its envelope. */
-enum status submission_encode(const struct submission *s, struct slice queue,
-                              struct slice id, struct message **out);
+enum status submission_encode(const struct api *api, const struct submission *s,
+                              struct slice queue, struct slice id,
+                              struct message **out);
 
 /* Commits a new task with its message; id gets its Celery id, and
  * body, unless NULL, the row's JSON. */

@@ -350,7 +350,7 @@ change_call(struct exchange *x, struct submission *s,
     c.kwargs = changed_json(s->kwargs, &kwargs);
     st = complete(s, row, &old_args, &old_kwargs);
     if (st == ST_OK)
-        st = submission_encode(s, s->queue, row->id, &m);
+        st = submission_encode(x->api, s, s->queue, row->id, &m);
     if (st == ST_OK) {
         c.message = (struct slice){m->envelope, m->envelope_len};
         st = hub_update(x->api->hub, (struct records_key){row->id, 0}, &c, out);

@@ -34,7 +34,14 @@ struct config {
 
     /* results */
     int64_t result_expires; /* s; 0: never */
-    bool result_extended;
+    bool result_extended, result_persistent;
+    char *result_serializer;     /* json or msgpack */
+    char *result_compression;    /* of rpc:// */
+    char *result_accept_content; /* "": accept_content */
+    bool result_backend_always_retry;
+    int64_t result_backend_max_retries; /* 0: no end */
+    int64_t result_backend_base_sleep_between_retries_ms;
+    int64_t result_backend_max_sleep_between_retries_ms;
     char *result_backend_transport_options; /* JSON object */
     char *redis_backend_use_ssl;            /* as broker_use_ssl */
     double redis_socket_timeout, redis_socket_connect_timeout; /* s */

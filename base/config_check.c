@@ -80,6 +80,20 @@ check_urls_of(const char *name, const char *text, const char *schemes,
     return check_url(name, text, schemes, err);
 }
 
+/* rpc:// and disabled:// name no server; Celery takes the bare words, too. */
+static enum status
+check_backend(const char *text, struct error *err)
+{
+    static const char schemes[] = "redis rediss redis+socket socket sentinel "
+                                  "rpc disabled";
+    size_t n = strcspn(text, ":");
+
+    if (is_one_of(text, n, "rpc disabled") &&
+        (text[n] == '\0' || strcmp(text + n, "://") == 0))
+        return ST_OK;
+    return check_urls_of("result_backend", text, schemes, err);
+}
+
 static enum status
 check_urls(const struct config *c, struct error *err)
 {
@@ -90,7 +104,6 @@ check_urls(const struct config *c, struct error *err)
         const char *name, *text, *schemes;
     } urls[] = {
         {"broker_url", c->broker_url, brokers},
-        {"result_backend", c->result_backend, redis},
         {"cache_url", c->cache_url, redis},
         {"openai_base_url", c->openai_base_url, "http https"},
         {"anthropic_base_url", c->anthropic_base_url, "http https"},
@@ -103,6 +116,7 @@ check_urls(const struct config *c, struct error *err)
 
     if (*c->broker_url == '\0')
         return error_set(err, ST_INVALID, "broker_url: must not be empty");
+    st = check_backend(c->result_backend, err);
     for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]) && st == ST_OK; i++)
         st = check_urls_of(urls[i].name, urls[i].text, urls[i].schemes, err);
     /* libpq also takes "host=... dbname=...". */
@@ -140,12 +154,14 @@ check_use_ssl(const char *name, const char *text, struct error *err)
         return ST_OK;
     return check_object(name, text, err);
 }
+static const char contents[] =
+    "json application/json msgpack application/x-msgpack";
 
 /* Pickle and YAML can run code: they are refused by name. */
 static enum status
-check_accept(const struct config *c, struct error *err)
+check_accept(const char *name, const char *p, bool may_be_empty,
+             struct error *err)
 {
-    const char *p = c->accept_content;
     size_t n;
     int accepted = 0;
 
@@ -154,14 +170,14 @@ check_accept(const struct config *c, struct error *err)
         n = strcspn(p, ", ");
         if (n == 0)
             continue;
-        if (!is_one_of(p, n, "json application/json"))
+        if (!is_one_of(p, n, contents))
             return error_set(err, ST_INVALID,
-                             "accept_content: \"%.*s\" is not supported (json)",
+                             "%s: \"%.*s\" is not one of: json msgpack", name,
                              (int)(n < 40 ? n : 40), p);
         accepted++;
     }
-    if (accepted == 0)
-        return error_set(err, ST_INVALID, "accept_content: must not be empty");
+    if (accepted == 0 && !may_be_empty)
+        return error_set(err, ST_INVALID, "%s: must not be empty", name);
     return ST_OK;
 }
 
@@ -179,17 +195,47 @@ check_words(const struct config *c, struct error *err)
         return error_set(err, ST_INVALID,
                          "log_format: \"%.20s\" is neither text nor json",
                          c->log_format);
-    if (*c->task_compression != '\0' &&
-        !is_one_of(c->task_compression, strlen(c->task_compression),
-                   "zlib gzip bzip2 bzip lzma xz zstd zstandard"))
-        return error_set(err, ST_INVALID,
-                         "task_compression: \"%.20s\" is not one of: zlib gzip "
-                         "bzip2 lzma zstd",
-                         c->task_compression);
     if (*c->task_default_queue == '\0')
         return error_set(err, ST_INVALID,
                          "task_default_queue: must not be empty");
     return ST_OK;
+}
+
+static enum status
+check_compression(const char *name, const char *word, struct error *err)
+{
+    if (*word == '\0' || is_one_of(word, strlen(word),
+                                   "zlib gzip bzip2 bzip lzma xz zstd "
+                                   "zstandard"))
+        return ST_OK;
+    return error_set(err, ST_INVALID,
+                     "%s: \"%.20s\" is not one of: zlib gzip bzip2 lzma zstd",
+                     name, word);
+}
+
+static enum status
+check_results(const struct config *c, struct error *err)
+{
+    const char *s = c->result_serializer;
+    enum status st = ST_OK;
+
+    if (!is_one_of(s, strlen(s), contents))
+        st = error_set(err, ST_INVALID,
+                       "result_serializer: \"%.20s\" is not one of: json "
+                       "msgpack",
+                       s);
+    if (st == ST_OK)
+        st = check_accept("result_accept_content", c->result_accept_content,
+                          true, err);
+    if (st == ST_OK)
+        st = check_compression("task_compression", c->task_compression, err);
+    if (st == ST_OK)
+        st =
+            check_compression("result_compression", c->result_compression, err);
+    if (st == ST_OK)
+        st = check_object("result_backend_transport_options",
+                          c->result_backend_transport_options, err);
+    return st;
 }
 
 enum status
@@ -200,7 +246,9 @@ config_check(const struct config *c, struct error *err)
     if (st == ST_OK)
         st = check_words(c, err);
     if (st == ST_OK)
-        st = check_accept(c, err);
+        st = check_accept("accept_content", c->accept_content, false, err);
+    if (st == ST_OK)
+        st = check_results(c, err);
     if (st == ST_OK)
         st = check_object("broker_transport_options",
                           c->broker_transport_options, err);

@@ -42,7 +42,8 @@ static const struct config_item items[] = {
             "and of AMQP brokers also a list separated by semicolons."),
     STR_ENV(result_backend, "", "CELERY_RESULT_BACKEND",
             "Where results are kept for AsyncResult: redis://, rediss://, "
-            "redis+socket:// or sentinel://; empty: results are not kept."),
+            "redis+socket://, sentinel://, or rpc:// (sent over the broker to "
+            "who sent the task); empty or disabled://: results are not kept."),
     STR(database_url, "",
         "PostgreSQL, where tasks and usage are recorded: postgresql://...; "
         "empty: no records (the api needs it)."),
@@ -93,9 +94,33 @@ static const struct config_item items[] = {
         "Seconds that results are kept; 0: for ever."),
     BOOL(result_extended, "false",
          "Keep name, arguments, worker, retries and queue with the result."),
+    STR(result_serializer, "json",
+        "What results are written as: json or "
+        "msgpack."),
+    STR(result_accept_content, "",
+        "Comma-separated content types of results that are read; empty: "
+        "accept_content."),
+    STR(result_compression, "",
+        "Compression of results that rpc:// sends: zlib, gzip, bzip2, lzma or "
+        "zstd; empty: none."),
+    BOOL(
+        result_persistent, "false",
+        "rpc:// results survive a restart of the broker, if their queue does."),
+    BOOL(result_backend_always_retry, "true",
+         "Try to store a result again while the backend is away; false: only "
+         "as long as retry_policy in result_backend_transport_options says."),
+    INT(result_backend_max_retries, "0", 0, MANY,
+        "With result_backend_always_retry: attempts before a task ends without "
+        "its result being stored; 0: no end."),
+    INT(result_backend_base_sleep_between_retries_ms, "10", 1, MANY,
+        "Milliseconds before the first of these attempts; doubled for each "
+        "further one."),
+    INT(result_backend_max_sleep_between_retries_ms, "10000", 1, MANY,
+        "Milliseconds between two of these attempts at most."),
     STR(result_backend_transport_options, "{}",
         "JSON object with Celery's options of the result backend: "
-        "global_keyprefix; for sentinel:// master_name and sentinel_kwargs."),
+        "global_keyprefix, retry_policy; for sentinel:// master_name and "
+        "sentinel_kwargs."),
     STR(redis_backend_use_ssl, "",
         "TLS to a Redis result backend, as broker_use_ssl."),
     NUM(redis_socket_timeout, "10", 0.1, 3600,

@@ -222,6 +222,14 @@ wait_outcome(struct client *k, struct result_watch *w, struct outcome *o,
     return cli_fail(EXIT_FAILED, "%s", err.text);
 }
 
+static enum status
+set_reply_to(const struct client *k, const struct call *call)
+{
+    const char *to = result_reply_to(k->result);
+
+    return *to != '\0' ? message_set(&call->msg->reply_to, text(to)) : ST_OK;
+}
+
 /* The result is watched before the task is sent: it cannot be missed. */
 static int
 send_task(struct cli *c, struct client *k, const struct call *call)
@@ -239,6 +247,8 @@ send_task(struct cli *c, struct client *k, const struct call *call)
                     wait ? CLIENT_BROKER | CLIENT_RESULT : CLIENT_BROKER,
                     &err) != ST_OK)
         return cli_fail(EXIT_FAILED, "%s", err.text);
+    if (wait && set_reply_to(k, call) != ST_OK)
+        return cli_fail(EXIT_FAILED, "out of memory");
     if (wait)
         w = k->result->ops->watch(k->result, call->task.id, on_outcome, &o);
     if (client_publish(k, call->msg, &err) != ST_OK)
@@ -274,6 +284,11 @@ cmd_result(struct cli *c)
         return rc;
     if (client_open(&k, &c->config, CLIENT_RESULT, &err) != ST_OK)
         rc = cli_fail(EXIT_FAILED, "%s", err.text);
+    else if (!(result_can(k.result) & RESULT_KEEPS))
+        rc = cli_fail(EXIT_FAILED,
+                      "%s:// results go to who sent the task: use lovage call "
+                      "--wait",
+                      k.result->ops->scheme);
     else
         rc = wait_outcome(
             &k,

@@ -151,10 +151,13 @@ client_open(struct client *k, const struct config *config, unsigned what,
     if (st == ST_OK && (what & CLIENT_RESULT) && k->result == NULL)
         st = error_set(err, ST_INVALID,
                        "result_backend is not set (LOVAGE_RESULT_BACKEND)");
+    (void)result_reply_to(k->result); /* it gets what it needs for that */
     if (st == ST_OK && (what & CLIENT_BROKER))
         st = broker_open(&k->broker, &k->loop, &opts, &events, k, err);
-    if (st == ST_OK && k->broker != NULL)
-        st = client_run(k, &k->ready, 0, err);
+    while (st == ST_OK && k->broker != NULL && !all_up(k)) {
+        uv_run(&k->loop, UV_RUN_ONCE);
+        st = check_services(k, err);
+    }
     return st;
 }
 

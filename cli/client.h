@@ -31,8 +31,9 @@ struct client {
 
 enum { CLIENT_BROKER = 1, CLIENT_RESULT = 2 };
 
-/* what: the services, or'ed.  A broker that is asked for is connected when this
- * returns.  k is zeroed by the caller; client_close() also after a failure. */
+/* what: the services, or'ed.  If a broker is asked for, all are connected when
+ * this returns.  k is zeroed by the caller; client_close() also after a
+ * failure. */
 enum status client_open(struct client *k, const struct config *config,
                         unsigned what, struct error *err);
 

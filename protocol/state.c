@@ -87,16 +87,10 @@ state_encode(const struct task_state *s, struct buf *out)
 }
 
 enum status
-state_decode(struct slice json, struct json_object **doc,
-             struct task_state *out, struct error *err)
+state_read(struct json_object *d, struct task_state *out, struct error *err)
 {
-    struct json_object *d = NULL;
     struct slice done;
-    enum status st;
 
-    st = json_parse(json, JSON_DEPTH, &d, err);
-    if (st != ST_OK)
-        return st;
     *out = (struct task_state){
         .id = json_get_str(d, "task_id"),
         .status = json_get_str(d, "status"),
@@ -112,16 +106,64 @@ state_decode(struct slice json, struct json_object **doc,
         .kwargs = json_get(d, "kwargs"),
         .retries = json_get_int(d, "retries", 0),
     };
-    if (out->status.ptr == NULL) {
-        json_object_put(d);
+    if (out->status.ptr == NULL)
         return error_set(err, ST_PROTO, "no task state: no status");
-    }
     /* Python only parses it when it is asked for, so a bad one is no error. */
     done = json_get_str(d, "date_done");
     if (done.ptr == NULL || iso8601_parse(done, &out->done_us, NULL) != ST_OK)
         out->done_us = 0;
-    *doc = d;
     return ST_OK;
+}
+
+enum status
+state_unpack(struct slice bytes, enum content c, struct json_object **doc,
+             struct task_state *out, struct error *err)
+{
+    struct json_object *d = NULL;
+    enum status st = content_decode(c, bytes, &d, err);
+
+    if (st == ST_OK)
+        st = state_read(d, out, err);
+    if (st == ST_OK)
+        *doc = d;
+    else
+        json_object_put(d);
+    return st;
+}
+
+enum status
+state_decode(struct slice json, struct json_object **doc,
+             struct task_state *out, struct error *err)
+{
+    return state_unpack(json, CONTENT_JSON, doc, out, err);
+}
+
+/* Other contents by way of JSON: what a task returned is JSON text anyway. */
+enum status
+state_pack(const struct task_state *s, enum content c, struct buf *out,
+           struct error *err)
+{
+    struct json_object *doc = NULL;
+    struct buf json;
+    enum status st;
+
+    if (c == CONTENT_JSON) {
+        state_encode(s, out);
+        return out->failed ? error_set(err, ST_TOOBIG, "a result is too large")
+                           : ST_OK;
+    }
+    buf_init(&json, out->max);
+    state_encode(s, &json);
+    if (json.failed)
+        st = error_set(err, ST_TOOBIG, "a result is too large");
+    else
+        st = json_parse((struct slice){json.data, json.len}, JSON_DEPTH, &doc,
+                        err);
+    if (st == ST_OK)
+        st = content_encode(c, doc, out, err);
+    json_object_put(doc);
+    buf_fini(&json);
+    return st;
 }
 
 struct json_object *

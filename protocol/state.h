@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/json.h"
+#include "protocol/content.h"
 
 #include <stdint.h>
 
@@ -36,6 +37,16 @@ void state_encode(const struct task_state *s, struct buf *out);
  * it.  ST_PROTO: not JSON, no object, no string status. */
 enum status state_decode(struct slice json, struct json_object **doc,
                          struct task_state *out, struct error *err);
+
+/* The same document as another content. */
+enum status state_pack(const struct task_state *s, enum content c,
+                       struct buf *out, struct error *err);
+enum status state_unpack(struct slice bytes, enum content c,
+                         struct json_object **doc, struct task_state *out,
+                         struct error *err);
+/* Of a document that is decoded: the slices of out point into doc. */
+enum status state_read(struct json_object *doc, struct task_state *out,
+                       struct error *err);
 
 /* {"exc_type", "exc_message": [message...], "exc_module"}; args is copied, NULL
  * for none.  NULL without memory. */

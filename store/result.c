@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "store/redis/ops.h"
+#include "store/rpc/ops.h"
 
 static const struct {
     const char *scheme;
@@ -16,6 +17,16 @@ static const struct {
     {"sentinel", &redis_result_ops},
 };
 
+/* They name no server, and may come without "://". */
+static bool
+is_word(const char *url, const char *word)
+{
+    size_t n = strlen(word);
+
+    return strncmp(url, word, n) == 0 &&
+           (url[n] == '\0' || strncmp(url + n, "://", 3) == 0);
+}
+
 enum status
 result_open(struct result **out, uv_loop_t *loop, const char *url,
             const struct config *config, struct error *err)
@@ -24,15 +35,17 @@ result_open(struct result **out, uv_loop_t *loop, const char *url,
     size_t n = end == NULL ? 0 : (size_t)(end - url);
 
     *out = NULL;
-    if (*url == '\0' || strncmp(url, "disabled://", 11) == 0)
+    if (*url == '\0' || is_word(url, "disabled"))
         return ST_OK;
+    if (is_word(url, "rpc"))
+        return rpc_result_ops.open(out, loop, url, config, err);
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
         if (strlen(backends[i].scheme) == n &&
             strncasecmp(url, backends[i].scheme, n) == 0)
             return backends[i].ops->open(out, loop, url, config, err);
     return error_set(err, ST_INVALID,
-                     "no result backend for the scheme \"%.*s\" of "
-                     "result_backend",
+                     "result_backend: no backend \"%.*s\": there are redis, "
+                     "rediss, redis+socket, sentinel, rpc and disabled",
                      (int)(n < 40 ? n : 40), url);
 }
 

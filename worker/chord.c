@@ -154,9 +154,10 @@ chord_return(struct request *rq, struct json_object *body, struct slice group,
     struct result *r = rq->n->result;
     struct part_op *op = NULL;
 
-    if (!r) {
-        log_error("a chord without a result backend", "id=%.*s",
-                  (int)rq->tm.id.len, rq->tm.id.ptr);
+    if (!(result_can(r) & RESULT_COUNTS_CHORDS)) {
+        log_error("no result backend that supports chords",
+                  "id=%.*s backend=%s", (int)rq->tm.id.len, rq->tm.id.ptr,
+                  r ? r->ops->scheme : "disabled");
         return;
     }
     op = malloc(sizeof(*op));

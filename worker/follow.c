@@ -99,7 +99,11 @@ send_all(struct request *rq, struct signature_messages *ms, struct error *err)
     enum status st = ST_OK;
 
     if (ms->chord_count && !rq->n->result)
-        return error_set(err, ST_INVALID, "a chord needs a result backend");
+        return error_set(err, ST_DENIED, "a chord needs a result backend");
+    if (ms->chord_count && !(result_can(rq->n->result) & RESULT_COUNTS_CHORDS))
+        return error_set(err, ST_DENIED,
+                         "The \"%s\" result backend does not support chords!",
+                         rq->n->result->ops->scheme);
     for (size_t i = 0; i < ms->count && st == ST_OK; i++) {
         struct message **m = &ms->items[i].msg;
 
@@ -282,6 +286,24 @@ follow_success(struct request *rq, struct error *err)
     return st;
 }
 
+/* As in Celery, a task whose followers cannot be sent has failed. */
+static void
+check_followed(struct request *rq, enum status st, const struct error *err)
+{
+    if (st != ST_OK)
+        outcome_raise(&rq->out,
+                      st == ST_DENIED ? "NotImplementedError" : "ValueError",
+                      "builtins", err->text);
+}
+
+void
+follow_replaced(struct request *rq)
+{
+    struct error err = {.text = "out of memory"};
+
+    check_followed(rq, follow_replace(rq, &err), &err);
+}
+
 void
 follow_up(struct request *rq)
 {
@@ -302,9 +324,7 @@ follow_up(struct request *rq)
     default:
         break;
     }
-    /* As in Celery, a task whose followers cannot be sent has failed. */
-    if (st != ST_OK)
-        outcome_raise(&rq->out, "ValueError", "builtins", err.text);
+    check_followed(rq, st, &err);
 }
 
 /* ---- after a failure ---- */

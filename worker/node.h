@@ -168,6 +168,7 @@ void chord_return(struct request *rq, struct json_object *body,
 
 /* follow.c: the messages that an outcome asks for. */
 void follow_up(struct request *rq);
+void follow_replaced(struct request *rq); /* the replacement of a task */
 void follow_errbacks(struct request *rq);
 /* The errbacks of id, which failed with exc. */
 void follow_errbacks_of(struct request *rq, struct json_object *errbacks,

@@ -225,12 +225,10 @@ void
 step_store(struct request *rq)
 {
     struct task_state ts;
-    struct error err;
 
     /* Its id is free to be claimed only now that the lease is over. */
-    if (rq->out.kind == OUTCOME_REPLACE && rq->n->records &&
-        follow_replace(rq, &err) != ST_OK)
-        outcome_raise(&rq->out, "ValueError", "builtins", err.text);
+    if (rq->out.kind == OUTCOME_REPLACE && rq->n->records)
+        follow_replaced(rq);
     if (!rq->n->result || !is_stored(rq))
         return;
     fill_state(rq, &ts);

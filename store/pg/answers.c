@@ -244,6 +244,7 @@ answers_give(struct batch *b, const PGresult *rows, int64_t *cursor)
         give_submitted(b, rows);
         break;
     case PG_GET:
+    case PG_ENDED:
         give_found(b, rows);
         break;
     case PG_LIST_NEWEST:

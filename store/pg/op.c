@@ -159,6 +159,7 @@ op_fail(struct op *op, enum status st)
         op->fn.submitted(op->arg, st, NULL);
         break;
     case PG_GET:
+    case PG_ENDED:
     case PG_LIST_NEWEST:
     case PG_LIST_OLDEST:
     case PG_UPDATE:

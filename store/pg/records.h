@@ -94,6 +94,10 @@ struct records_key {
 void records_get(struct records *r, struct records_key key, records_rows_fn *fn,
                  void *arg);
 
+/* The same for who asks again and again: a row only once it has ended. */
+void records_ended(struct records *r, struct slice id, records_rows_fn *fn,
+                   void *arg);
+
 struct records_filter {
     struct slice status, task, queue, model; /* ptr NULL: any */
     struct slice search;                     /* part of name or description */

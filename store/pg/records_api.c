@@ -57,6 +57,16 @@ records_get(struct records *r, struct records_key key, records_rows_fn *fn,
 }
 
 void
+records_ended(struct records *r, struct slice id, records_rows_fn *fn,
+              void *arg)
+{
+    const struct op_value v[] = {op_text(id),
+                                 op_seq((struct records_key){id, 0})};
+
+    records_ask(r, PG_ENDED, v, (union op_fn){.rows = fn}, arg);
+}
+
+void
 records_list(struct records *r, const struct records_filter *f,
              records_rows_fn *fn, void *arg)
 {

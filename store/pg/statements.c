@@ -105,6 +105,8 @@
                "SELECT x.* FROM tasks x WHERE x.id = g.id UNION ALL "  \
                "SELECT x.* FROM tasks x WHERE x.seq = g.seq) t"
 
+#define ENDED GET " WHERE t.finished_at IS NOT NULL"
+
 #define LIST_WHERE                             \
     "WHERE ($1::text IS NULL OR status = $1) " \
     "AND ($2::text IS NULL OR task = $2) "     \
@@ -415,6 +417,7 @@ static const struct statement statements[PG_KINDS] = {
     [PG_SUBMIT_AGAIN] = {"submit_again", SUBMIT_AGAIN, "kttsjjmsmi",
                          LANE_SUBMIT, 500, true, true, true},
     [PG_GET] = {"get", GET, "sn", LANE_READ, 32, true, true, false},
+    [PG_ENDED] = {"ended", ENDED, "sn", LANE_SCAN, 500, true, true, false},
     [PG_LIST_NEWEST] = {NULL, LIST("DESC"), "TTTTTII", LANE_SCAN, 1, false,
                         true, false},
     [PG_LIST_OLDEST] = {NULL, LIST("ASC"), "TTTTTII", LANE_SCAN, 1, false, true,

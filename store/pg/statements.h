@@ -10,6 +10,7 @@ enum pg_kind {
     PG_SUBMIT,
     PG_SUBMIT_AGAIN, /* nobody knows whether the first time took effect */
     PG_GET,
+    PG_ENDED,
     PG_LIST_NEWEST,
     PG_LIST_OLDEST,
     PG_UPDATE,

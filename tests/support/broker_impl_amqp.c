@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "tests/support/rabbit_server.h"
+#include "tests/support/result_rig.h"
 
 struct server {
     struct tcp_proxy *proxy;
@@ -109,3 +110,12 @@ const struct broker_impl broker_impl_amqp = {
     .tags_void = true,
     .restarts = 2,
 };
+
+const struct result_impl result_impl_rpc_amqp = {.name = "rpc over amqp",
+                                                 .start = start,
+                                                 .stop = stop,
+                                                 .url = url,
+                                                 .down = down,
+                                                 .cut = cut,
+                                                 .rpc = true,
+                                                 .queue_dies = true};

@@ -62,14 +62,29 @@ result_rig_fini(struct result_rig *r)
     r->impl->stop(r->server);
 }
 
+bool
+result_rig_can(struct result_rig *r, unsigned what)
+{
+    if ((result_can(r->r) & what) != 0)
+        return true;
+    result_rig_fini(r);
+    return false;
+}
+
 void
 result_rig_open(struct result_rig *r)
 {
+    const char *where = r->impl->url(r->server);
     struct error err = {0};
 
-    cr_assert_eq(
-        result_open(&r->r, &r->loop, r->impl->url(r->server), &r->config, &err),
-        ST_OK, "%s", err.text);
+    if (r->impl->rpc) {
+        free(r->config.broker_url);
+        r->config.broker_url = strdup(where);
+        where = "rpc://";
+    }
+    cr_assert_eq(result_open(&r->r, &r->loop, where, &r->config, &err), ST_OK,
+                 "%s", err.text);
+    (void)result_reply_to(r->r);
 }
 
 void
@@ -178,3 +193,11 @@ const struct result_impl result_impl_redis = {.name = "redis",
                                               .url = url,
                                               .down = down,
                                               .cut = cut};
+
+const struct result_impl result_impl_rpc_redis = {.name = "rpc over redis",
+                                                  .start = start,
+                                                  .stop = stop,
+                                                  .url = url,
+                                                  .down = down,
+                                                  .cut = cut,
+                                                  .rpc = true};

@@ -13,9 +13,12 @@ struct result_impl {
     const char *(*url)(void *server);
     void (*down)(void *server, bool down); /* what it has stays */
     void (*cut)(void *server);             /* all connections */
+    bool rpc;        /* url() is a broker's, rpc:// the backend */
+    bool queue_dies; /* of replies, with a connection that is cut */
 };
 
 extern const struct result_impl result_impl_redis;
+extern const struct result_impl result_impl_rpc_redis, result_impl_rpc_amqp;
 
 /* A server, a loop and one backend on it, with what was last told. */
 struct result_rig {
@@ -32,6 +35,15 @@ struct result_rig {
     char part_text[4096];
 };
 
+/* Ends the test, visibly, unless the backend can do it: of enum result_can. */
+#define RESULT_RIG_NEEDS(r, what)                                       \
+    do {                                                                \
+        if (!result_rig_can((r), (what)))                               \
+            cr_skip_test("%s cannot do that: " #what, (r)->impl->name); \
+    } while (0)
+
+/* False: the rig is finished, too. */
+bool result_rig_can(struct result_rig *r, unsigned what);
 void result_rig_init(struct result_rig *r, const struct result_impl *impl);
 void result_rig_fini(struct result_rig *r);
 void result_rig_open(struct result_rig *r);
