@@ -47,6 +47,9 @@ struct config {
     double redis_socket_timeout, redis_socket_connect_timeout; /* s */
     double redis_backend_health_check_interval /* s; 0: never */;
     bool redis_socket_keepalive;
+    double result_chord_retry_interval;                  /* s */
+    char *database_table_names, *database_table_schemas; /* JSON objects */
+    bool database_create_tables_at_setup;
 
     /* worker */
     int64_t worker_concurrency;       /* executors a node; 0: one a core */

@@ -92,6 +92,18 @@ static const struct config_item items[] = {
     /* results */
     INT(result_expires, "86400", 0, 100 * YEAR,
         "Seconds that results are kept; 0: for ever."),
+    NUM(result_chord_retry_interval, "1", 0.01, 3600,
+        "Seconds between two looks at a chord's members, with a backend that "
+        "cannot count them (db+postgresql://)."),
+    STR(database_table_names, "{}",
+        "JSON object: the names of the tables of a db+postgresql:// backend, "
+        "\"task\" and \"group\"; else celery_taskmeta and "
+        "celery_tasksetmeta."),
+    STR(database_table_schemas, "{}",
+        "JSON object: the schemas of these tables, \"task\" and \"group\"."),
+    BOOL(database_create_tables_at_setup, "true",
+         "Create these tables, if they are missing, on connecting; false: "
+         "before they are first used."),
     BOOL(result_extended, "false",
          "Keep name, arguments, worker, retries and queue with the result."),
     STR(result_serializer, "json",

@@ -71,3 +71,19 @@ utf8_valid(struct slice s)
     }
     return true;
 }
+
+void
+utf8_mend(struct slice s, struct buf *out)
+{
+    const char *p = s.ptr, *end = s.ptr + s.len;
+
+    while (p < end) {
+        int n = utf8_len(p, end);
+
+        if (n > 0)
+            buf_add(out, (struct slice){p, (size_t)n});
+        else
+            buf_add(out, (struct slice){"\xef\xbf\xbd", 3});
+        p += n > 0 ? n : 1;
+    }
+}

@@ -18,4 +18,7 @@ int utf8_put(uint32_t code, char out[4]);
 
 bool utf8_valid(struct slice s);
 
+/* Appends s; each byte that is part of no well-formed sequence as U+FFFD. */
+void utf8_mend(struct slice s, struct buf *out);
+
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The reader: pickle's stack machine, over JSON values. */
+#include "base/utf8.h"
 #include "protocol/pickle_call.h"
 #include "protocol/pickle_stack.h"
 #include "protocol/typed_json.h"
@@ -118,10 +119,24 @@ push_float(struct reader *r)
 static enum status
 push_text(struct reader *r, size_t size)
 {
+    struct json_object *v;
     struct slice s;
+    struct buf mended;
     enum status st = take_counted(r, size, &s);
 
-    return st == ST_OK ? pickle_push_new(&r->s, json_new_str(s), 0) : st;
+    if (st != ST_OK)
+        return st;
+    if (utf8_valid(s)) /* else lone surrogates, or bytes of Python 2 */
+        return pickle_push_new(&r->s, json_new_str(s), 0);
+    buf_init(&mended, PICKLE_MAX);
+    utf8_mend(s, &mended);
+    v = json_new_str((struct slice){mended.data, mended.len});
+    if (mended.failed) {
+        json_object_put(v);
+        v = NULL;
+    }
+    buf_fini(&mended);
+    return pickle_push_new(&r->s, v, 0);
 }
 
 static enum status

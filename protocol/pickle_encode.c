@@ -131,18 +131,11 @@ add_integer(struct buf *out, struct json_object *v)
 static void
 add_text(struct buf *out, struct slice s)
 {
-    const char *p = s.ptr, *end = s.ptr + s.len;
     struct buf clean;
 
     buf_init(&clean, PICKLE_MAX);
     if (!utf8_valid(s)) {
-        while (p < end) {
-            int n = utf8_len(p, end);
-
-            buf_add(&clean, n > 0 ? (struct slice){p, (size_t)n}
-                                  : slice_of("\xef\xbf\xbd"));
-            p += n > 0 ? n : 1;
-        }
+        utf8_mend(s, &clean);
         s = (struct slice){clean.data, clean.len};
     }
     byte(out, 'X');

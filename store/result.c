@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "store/pg/ops.h"
 #include "store/redis/ops.h"
 #include "store/rpc/ops.h"
 
@@ -12,9 +13,17 @@ static const struct {
     const char *scheme;
     const struct result_ops *ops;
 } backends[] = {
-    {"redis", &redis_result_ops},        {"rediss", &redis_result_ops},
-    {"redis+socket", &redis_result_ops}, {"socket", &redis_result_ops},
+    {"redis", &redis_result_ops},
+    {"rediss", &redis_result_ops},
+    {"redis+socket", &redis_result_ops},
+    {"socket", &redis_result_ops},
     {"sentinel", &redis_result_ops},
+    {"db+postgresql", &pg_result_ops},
+    {"db+postgresql+psycopg2", &pg_result_ops},
+    {"db+postgresql+psycopg", &pg_result_ops},
+    {"database+postgresql", &pg_result_ops},
+    {"sqlalchemy+postgresql", &pg_result_ops},
+    {"postgresql", &pg_result_ops},
 };
 
 /* They name no server, and may come without "://". */

@@ -19,11 +19,18 @@ struct result {
  * stored (PENDING). */
 typedef void result_fn(void *arg, enum status st, const struct task_state *ts);
 
+/* tuple is borrowed; NULL with ST_OK: no such group is saved. */
+typedef void result_group_fn(void *arg, enum status st,
+                             struct json_object *tuple);
+
 struct result_watch; /* one waiting for one id */
 
 enum result_can {
-    RESULT_KEEPS = 1,        /* get() finds what any process has put */
-    RESULT_COUNTS_CHORDS = 2 /* chord_size, chord_part, chord_done; else NULL */
+    RESULT_KEEPS = 1,         /* get() finds what any process has put */
+    RESULT_COUNTS_CHORDS = 2, /* chord_size, chord_part, chord_done; else NULL
+                               */
+    RESULT_SAVES_GROUPS = 4   /* group_save, group_get, group_forget; else NULL
+                               */
 };
 
 struct result_ops {
@@ -62,6 +69,16 @@ struct result_ops {
                                   struct json_object *parts),
                        void *arg);
     void (*chord_done)(struct result *r, struct slice group);
+
+    /* Saved groups (5.5).  tuple: [[id, parent], [results...]]. */
+    void (*group_save)(struct result *r, struct slice id,
+                       struct json_object *tuple, result_fn *fn, void *arg);
+    void (*group_get)(struct result *r, struct slice id, result_group_fn *fn,
+                      void *arg);
+    void (*group_forget)(struct result *r, struct slice id, result_fn *fn,
+                         void *arg);
+    /* Deletes what has expired.  NULL: the service does it by itself. */
+    void (*cleanup)(struct result *r, result_fn *fn, void *arg);
 
     /* The reply_to of tasks whose outcome is to come to r: the same for r's
      * life.  NULL: outcomes need no address. */

@@ -4,6 +4,7 @@
 #include "base/list.h"
 #include "store/pg/records.h"
 #include "store/pg/session.h"
+#include "store/result.h"
 
 /* One call of records.h with a copy of its arguments, and the batch that it
  * travels in. */
@@ -16,6 +17,8 @@ union op_fn {
     void (*depth)(void *arg, enum status st, int64_t n);
     claim_fn *claimed;
     records_lost_fn *ids;
+    result_fn *result;
+    result_group_fn *group;
 };
 
 /* A parameter: text or bytes of length n (ptr NULL: NULL), or the number n. */

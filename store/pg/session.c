@@ -200,7 +200,8 @@ judge(struct session *s, const PGresult *res)
         PQresultStatus(res) == PGRES_COMMAND_OK)
         return a;
     a = (struct session_answer){.status = sqlstate_judge(code),
-                                .why = why != NULL ? why : "no result"};
+                                .why = why != NULL ? why : "no result",
+                                .code = code};
     if (sqlstate_ends_session(code))
         drop_later(s, "the server ended the session");
     return a;
@@ -293,20 +294,22 @@ static void
 send_call(struct session *s, struct session_call *call)
 {
     const struct statement *stmt = statement_get(call->kind);
+    const char *sql = stmt->sql;
     int formats[SESSION_PARAMS], n = (int)strlen(stmt->params), ok;
 
     for (int i = 0; i < n; i++)
         formats[i] = 1;
+    if (sql == NULL)
+        sql = s->opts.sql(s->opts.arg, call->kind);
     call->result = NULL;
     call->prepares = stmt->prepared && !s->prepared[call->kind];
     call->sent_us = clock_mono_us();
     list_add_tail(&s->open, &call->node);
     s->open_count++;
-    ok = !call->prepares ||
-         PQsendPrepare(s->conn, stmt->name, stmt->sql, 0, NULL);
+    ok = !call->prepares || PQsendPrepare(s->conn, stmt->name, sql, 0, NULL);
     s->prepared[call->kind] = stmt->prepared;
     if (!stmt->prepared)
-        ok = PQsendQueryParams(s->conn, stmt->sql, n, NULL, call->values,
+        ok = PQsendQueryParams(s->conn, sql, n, NULL, call->values,
                                call->lengths, formats, 0);
     else if (ok)
         ok = PQsendQueryPrepared(s->conn, stmt->name, n, call->values,

@@ -26,6 +26,7 @@ struct session_answer {
     enum status status;
     const PGresult *rows; /* ST_OK only */
     const char *why;      /* else: one line */
+    const char *code;     /* SQLSTATE, if the server gave one; or NULL */
 };
 
 /* A statement and its parameters, in binary.  The memory is the caller's until
@@ -48,6 +49,8 @@ struct session_opts {
     const char *url;
     uint32_t statement_timeout_ms;
     bool generic_plans; /* plan a prepared statement once, without values */
+    /* The SQL of statements that have none of their own; may be NULL. */
+    const char *(*sql)(void *arg, enum pg_kind kind);
     void (*ready)(void *arg); /* there is room for a call (again) */
     void *arg;
 };

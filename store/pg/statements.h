@@ -29,6 +29,17 @@ enum pg_kind {
     PG_REVOKE,
     PG_REJECT,
     PG_OPEN_IDS,
+    /* Celery's own tables; the SQL is result_sql.c's. */
+    PG_RESULT_CREATE,
+    PG_RESULT_PUT,
+    PG_RESULT_PUT_EXTENDED,
+    PG_RESULT_GET,
+    PG_RESULT_READY, /* those of many that have ended */
+    PG_RESULT_FORGET,
+    PG_RESULT_CLEANUP,
+    PG_GROUP_SAVE,
+    PG_GROUP_GET,
+    PG_GROUP_FORGET,
     PG_KINDS
 };
 
@@ -43,7 +54,8 @@ enum lane {
 };
 
 struct statement {
-    const char *name, *sql;
+    const char *name;
+    const char *sql; /* NULL: the session's owner has it */
     /* A letter for each parameter; a capital: one value; else an array with an
      * element for each call of the batch.
      *   k id: 1 to 155 bytes       s short text, t text: made storable

@@ -195,6 +195,7 @@ result_free(struct result_redis *r)
     free_requests(&r->requests);
     free_requests(&r->failed);
     redis_parts_free(r);
+    redis_groups_free(r);
     redis_watches_free(r);
     map_fini(&r->topics);
     free(r->url);
@@ -297,6 +298,7 @@ open_result(struct result **out, uv_loop_t *loop, const char *url,
     list_init(&r->all_topics);
     list_init(&r->requests);
     list_init(&r->parts);
+    list_init(&r->groups);
     list_init(&r->failed);
     r->url = strdup(url);
     if (r->url != NULL)
@@ -366,7 +368,7 @@ redis_result_progress(struct result_redis *r)
 
 const struct result_ops redis_result_ops = {
     .scheme = "redis",
-    .can = RESULT_KEEPS | RESULT_COUNTS_CHORDS,
+    .can = RESULT_KEEPS | RESULT_COUNTS_CHORDS | RESULT_SAVES_GROUPS,
     .open = open_result,
     .close = close_result,
     .put = put,
@@ -377,6 +379,9 @@ const struct result_ops redis_result_ops = {
     .chord_size = redis_chord_size,
     .chord_part = redis_chord_part,
     .chord_done = redis_chord_done,
+    .group_save = redis_group_save,
+    .group_get = redis_group_get,
+    .group_forget = redis_group_forget,
     .backlog = backlog,
     .up = up,
 };

@@ -7,8 +7,8 @@
 #include "store/redis/calls.h"
 #include "store/result.h"
 
-/* The Redis result backend, private to result.c, result_chord.c and
- * result_watch.c. */
+/* The Redis result backend, private to result.c, result_chord.c,
+ * result_group.c and result_watch.c. */
 struct result_redis {
     struct result base;
     uv_loop_t *loop;
@@ -19,8 +19,8 @@ struct result_redis {
     struct redis *pubsub; /* NULL until something is watched */
     struct map topics;    /* what is watched, by id */
     struct list all_topics;
-    struct list requests, parts; /* under way */
-    struct list failed;          /* requests to be told so at the turn's end */
+    struct list requests, parts, groups; /* under way */
+    struct list failed; /* requests to be told so at the turn's end */
     struct turn turn;
     bool closing, finished;
     uv_timer_t deadline;
@@ -57,5 +57,14 @@ void redis_chord_part(struct result *base, struct slice group, int64_t index,
                       void *arg);
 void redis_chord_done(struct result *base, struct slice group);
 void redis_parts_free(struct result_redis *r);
+
+/* result_group.c */
+void redis_group_save(struct result *base, struct slice id,
+                      struct json_object *tuple, result_fn *fn, void *arg);
+void redis_group_get(struct result *base, struct slice id, result_group_fn *fn,
+                     void *arg);
+void redis_group_forget(struct result *base, struct slice id, result_fn *fn,
+                        void *arg);
+void redis_groups_free(struct result_redis *r);
 
 #endif

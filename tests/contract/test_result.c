@@ -267,6 +267,51 @@ CONTRACT(closing_ends_in_time_when_the_service_is_away)
     result_rig_open(r);
 }
 
+/* ---- saved groups ---- */
+
+static const char *
+saved(struct result_rig *r, const char *id)
+{
+    int before = r->parts;
+
+    r->r->ops->group_get(r->r, str(id), result_rig_group, r);
+    cr_assert_eq(r->parts, before, "called back too early");
+    cr_assert(result_rig_wait_parts(r, before + 1, 3000));
+    cr_assert_eq(r->status, ST_OK);
+    return r->part_text;
+}
+
+static void
+save(struct result_rig *r, const char *id, const char *tuple)
+{
+    struct json_object *v = NULL;
+    int before = r->calls;
+
+    cr_assert_eq(json_parse(str(tuple), JSON_DEPTH, &v, NULL), ST_OK);
+    r->r->ops->group_save(r->r, str(id), v, result_rig_note, r);
+    json_object_put(v);
+    cr_assert(result_rig_wait(r, before + 1, 3000));
+    cr_assert_eq(r->status, ST_OK);
+}
+
+CONTRACT(a_saved_group_can_be_got_and_forgotten)
+{
+    static const char tuple[] =
+        "[[\"g\", null], [[[\"a\", [[\"p\", null], null]], null], "
+        "[[\"h\", null], [[[\"b\", null], null]]]]]";
+    int before;
+
+    RESULT_RIG_NEEDS(r, RESULT_SAVES_GROUPS);
+    cr_assert_str_eq(saved(r, "g"), "null");
+    save(r, "g", "[[\"g\", null], []]");
+    save(r, "g", tuple);
+    cr_assert_str_eq(saved(r, "g"), tuple);
+    before = r->calls;
+    r->r->ops->group_forget(r->r, str("g"), result_rig_note, r);
+    cr_assert(result_rig_wait(r, before + 1, 3000));
+    cr_assert_str_eq(saved(r, "g"), "null");
+}
+
 /* ---- chords ---- */
 
 static void

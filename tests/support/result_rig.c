@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "tests/support/loop.h"
+#include "tests/support/pg_server.h"
 #include "tests/support/redis_server.h"
 
 struct goal {
@@ -37,6 +38,14 @@ static bool
 is_closed(void *arg)
 {
     return ((struct result_rig *)arg)->r == NULL;
+}
+
+static bool
+is_up(void *arg)
+{
+    const struct result_rig *r = arg;
+
+    return r->r->ops->up(r->r);
 }
 
 void
@@ -85,6 +94,8 @@ result_rig_open(struct result_rig *r)
     cr_assert_eq(result_open(&r->r, &r->loop, where, &r->config, &err), ST_OK,
                  "%s", err.text);
     (void)result_reply_to(r->r);
+    if (!r->impl->rpc)
+        cr_assert(loop_until(&r->loop, is_up, r, 10000), "does not connect");
 }
 
 void
@@ -124,6 +135,12 @@ result_rig_part(void *arg, enum status st, bool ready,
     r->part_ready = ready;
     (void)snprintf(r->part_text, sizeof r->part_text, "%s", text);
     free(text);
+}
+
+void
+result_rig_group(void *arg, enum status st, struct json_object *tuple)
+{
+    result_rig_part(arg, st, tuple != NULL, tuple);
 }
 
 bool
@@ -201,3 +218,70 @@ const struct result_impl result_impl_rpc_redis = {.name = "rpc over redis",
                                                   .down = down,
                                                   .cut = cut,
                                                   .rpc = true};
+/* ---- PostgreSQL ---- */
+
+struct pg {
+    struct pg_server *server;
+    char url[512];
+};
+
+static void *
+pg_start(void)
+{
+    struct pg *pg = calloc(1, sizeof(*pg));
+
+    cr_assert_not_null(pg);
+    pg->server = pg_server_new(false);
+    (void)snprintf(pg->url, sizeof(pg->url), "db+%s",
+                   pg_server_url(pg->server));
+    return pg;
+}
+
+static void
+pg_stop(void *server)
+{
+    struct pg *pg = server;
+
+    pg_server_free(pg->server);
+    free(pg);
+}
+
+static const char *
+pg_url(void *server)
+{
+    return ((struct pg *)server)->url;
+}
+
+static void
+pg_down(void *server, bool is_down)
+{
+    struct pg *pg = server;
+
+    if (is_down)
+        pg_server_crash(pg->server);
+    else
+        pg_server_start(pg->server);
+}
+
+static void
+pg_cut(void *server)
+{
+    struct pg *pg = server;
+
+    pg_server_run(pg->server,
+                  "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                  "WHERE pid <> pg_backend_pid() AND datname IS NOT NULL");
+}
+
+struct pg_server *
+result_rig_pg(struct result_rig *r)
+{
+    return ((struct pg *)r->server)->server;
+}
+
+const struct result_impl result_impl_pg = {.name = "db",
+                                           .start = pg_start,
+                                           .stop = pg_stop,
+                                           .url = pg_url,
+                                           .down = pg_down,
+                                           .cut = pg_cut};

@@ -17,7 +17,7 @@ struct result_impl {
     bool queue_dies; /* of replies, with a connection that is cut */
 };
 
-extern const struct result_impl result_impl_redis;
+extern const struct result_impl result_impl_redis, result_impl_pg;
 extern const struct result_impl result_impl_rpc_redis, result_impl_rpc_amqp;
 
 /* A server, a loop and one backend on it, with what was last told. */
@@ -44,6 +44,9 @@ struct result_rig {
 
 /* False: the rig is finished, too. */
 bool result_rig_can(struct result_rig *r, unsigned what);
+/* The server of result_impl_pg. */
+struct pg_server *result_rig_pg(struct result_rig *r);
+
 void result_rig_init(struct result_rig *r, const struct result_impl *impl);
 void result_rig_fini(struct result_rig *r);
 void result_rig_open(struct result_rig *r);
@@ -51,6 +54,7 @@ void result_rig_close(struct result_rig *r, uint32_t flush_ms);
 
 /* Callbacks; arg is the rig. */
 void result_rig_note(void *arg, enum status st, const struct task_state *ts);
+void result_rig_group(void *arg, enum status st, struct json_object *tuple);
 void result_rig_part(void *arg, enum status st, bool ready,
                      struct json_object *parts);
 
