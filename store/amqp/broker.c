@@ -15,7 +15,8 @@ enum {
     BEAT_MS = 250,
     HEARTBEAT_S = 10,
     RETRY_US = 1000 * 1000,
-    CLOSE_MIN_MS = 100
+    CLOSE_MIN_MS = 100,
+    NOT_FOUND = 404
 };
 
 /* ---- up and down ---- */
@@ -87,7 +88,7 @@ in_down(void *arg, const struct error *why)
     struct broker_amqp *b = arg;
 
     amq_rpc_lost(&b->in_rpc, why);
-    amq_fanout_lost(b);
+    amq_fanout_lost(b, 0);
     consuming_lost(b, why);
     turn_ask(&b->turn);
 }
@@ -137,7 +138,7 @@ in_channel_down(void *arg, uint16_t channel, uint16_t code,
     log_warning("a channel is lost", "purpose=%s reason=%s",
                 channel == IN_CONSUME ? "consume" : "fanout", why->text);
     if (channel == IN_FANOUT) {
-        amq_fanout_lost(b); /* the beat reopens it */
+        amq_fanout_lost(b, now + RETRY_US); /* not in a tight loop */
         return;
     }
     if (now > b->consume_down_us + RETRY_US)
@@ -223,6 +224,8 @@ out_channel_down(void *arg, uint16_t channel, uint16_t code,
     amq_link_reopen(b->out, channel);
     if (channel == OUT_PUBLISH)
         amq_publish_lost(b);
+    else if (code == NOT_FOUND)
+        amq_targets_clear(&b->loose); /* the exchange was deleted */
 }
 
 static void

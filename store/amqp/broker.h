@@ -217,7 +217,7 @@ enum status amq_publish_fanout(struct broker *base, struct slice exchange,
 void amq_fanout_deliver(struct broker_amqp *b, struct amq_content *c);
 void amq_fanout_start(struct broker_amqp *b, uint64_t now); /* what is not */
 bool amq_fanout_is_up(const struct broker_amqp *b);         /* or cannot be */
-void amq_fanout_lost(struct broker_amqp *b);
+void amq_fanout_lost(struct broker_amqp *b, uint64_t retry_us); /* 0: now */
 void amq_fanout_cancelled(struct broker_amqp *b, struct slice consumer_tag);
 void amq_subscriptions_free(struct broker_amqp *b);
 enum status amq_depth(struct broker *base, struct slice queue,

@@ -99,10 +99,12 @@ amq_fanout_is_up(const struct broker_amqp *b)
 }
 
 void
-amq_fanout_lost(struct broker_amqp *b)
+amq_fanout_lost(struct broker_amqp *b, uint64_t retry_us)
 {
-    for (size_t i = 0; i < b->subscription_count; i++)
-        b->subscriptions[i]->state = QUEUE_NEW;
+    for (size_t i = 0; i < b->subscription_count; i++) {
+        b->subscriptions[i]->state = retry_us == 0 ? QUEUE_NEW : QUEUE_FAILED;
+        b->subscriptions[i]->retry_us = retry_us;
+    }
 }
 
 static struct subscription *

@@ -174,26 +174,43 @@ amq_publish_method(struct broker_amqp *b, amqp_method_number_t id, void *fields)
     }
 }
 
-/* A returned message comes before its confirm, and nothing says which it is but
- * its place: the oldest of the same key and size that is not yet returned. */
-void
-amq_publish_returned(struct broker_amqp *b, const struct amq_content *c)
+static bool
+same(struct slice a, struct slice b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
+/* The oldest message like c that is not yet returned. */
+static struct publish *
+find_returned(struct broker_amqp *b, const struct amq_content *c, bool heads)
 {
     const amqp_basic_return_t *r = c->fields;
 
-    if (c->body == NULL)
-        return;
     for (uint64_t seq = b->first_seq; seq < b->next_seq; seq++) {
         struct publish *p = b->window[seq % WINDOW];
-        if (p == NULL || p->returned || *p->exchange != '\0' ||
-            strlen(p->key) != r->routing_key.len ||
-            memcmp(p->key, r->routing_key.bytes, r->routing_key.len) != 0 ||
-            p->body.len != c->body_len ||
-            memcmp(p->body.ptr, c->body, c->body_len) != 0)
-            continue;
-        p->returned = true;
-        return;
+        if (p != NULL && !p->returned && *p->exchange == '\0' &&
+            same(slice_of(p->key), amq_slice(r->routing_key)) &&
+            same(p->body, (struct slice){c->body, c->body_len}) &&
+            (!heads || same(p->head, c->head)))
+            return p;
     }
+    return NULL;
+}
+
+/* A returned message comes before its confirm, and nothing says which it is but
+ * what is in it.  Tasks with the same arguments are told apart by their
+ * headers, unless the broker has written those anew. */
+void
+amq_publish_returned(struct broker_amqp *b, const struct amq_content *c)
+{
+    struct publish *p = NULL;
+
+    if (c->body != NULL)
+        p = find_returned(b, c, true);
+    if (c->body != NULL && p == NULL)
+        p = find_returned(b, c, false);
+    if (p != NULL)
+        p->returned = true;
 }
 
 void
