@@ -3,31 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/log.h"
-#include "protocol/envelope.h"
 #include "worker/node.h"
 
-enum {
-    FAR_ETA_S = 300,      /* further away it is parked in PostgreSQL */
-    CHECK_MS = 60 * 1000, /* a wall clock that jumps is seen this soon */
-    AGAIN_MS = 20,
-    BUSY_MS = 200,
-    ELSEWHERE_MS = 1000,
-    RAW_MAX = 64 * 1024,
-    ENVELOPE_MAX = 64 * 1024 * 1024
-};
-
-static const char deadly[] = "The task ended its worker each time it was run.";
-
-static void eta_passed(struct timer *t);
-
-static struct request *
-request_of(struct timer *t)
-{
-    return (struct request *)(void *)((char *)t -
-                                      offsetof(struct request, timer));
-}
+enum { AGAIN_MS = 20, RAW_MAX = 64 * 1024 };
 
 /* ---- settling a delivery ---- */
 
@@ -94,6 +73,13 @@ consumer_hand_back(struct request *rq, enum verdict v)
                     rq);
 }
 
+void
+consumer_done(struct request *rq)
+{
+    consumer_settle(rq, VERDICT_ACK);
+    forget(rq);
+}
+
 /* ---- messages that are no tasks ---- */
 
 static void
@@ -117,263 +103,53 @@ refuse(struct node *n, const struct delivery *d, enum verdict v,
     settle_raw(n, d->tag, v);
 }
 
-/* ---- expired, revoked ---- */
-
-static bool
-expired(const struct request *rq)
-{
-    return rq->tm.has_expires && clock_unix_us() > rq->tm.expires_us;
-}
-
-bool
-consumer_dropped(struct request *rq)
-{
-    struct node *n = rq->n;
-
-    if (revoked_has(&n->revoked, rq->tm.id, clock_mono_us())) {
-        log_info("discarding revoked task", "task=%s id=%.*s", rq->def->name,
-                 (int)rq->tm.id.len, rq->tm.id.ptr);
-        dispatch_revoke(rq, "revoked");
-        return true;
-    }
-    if (expired(rq)) {
-        dispatch_revoke(rq, "expired");
-        return true;
-    }
-    return false;
-}
-
-/* ---- claiming ---- */
-
-static void
-claim_again(struct timer *t)
-{
-    struct request *rq = request_of(t);
-
-    consumer_claim(rq);
-}
-
-static void
-put_off(struct request *rq, uint64_t ms, void (*fn)(struct timer *))
-{
-    if (rq->n->phase == NODE_CLOSING)
-        return; /* its call was broken off */
-    flow_left(rq);
-    flow_changed(rq->n); /* another may come in its place */
-    if (rq->state != RQ_PARKED)
-        request_move(rq, RQ_PARKED);
-    if (timer_set(&rq->n->timers, &rq->timer, ms, fn) != ST_OK)
-        consumer_hand_back(rq, VERDICT_BACK);
-}
-
-void
-consumer_claim_later(struct request *rq)
-{
-    put_off(rq, BUSY_MS, claim_again);
-}
-
-void
-consumer_done(struct request *rq)
-{
-    consumer_settle(rq, VERDICT_ACK);
-    forget(rq);
-}
-
-static void
-claimed(void *arg, enum status st, enum claim c, int64_t attempt)
-{
-    struct request *rq = arg;
-    struct node *n = rq->n;
-
-    if (st != ST_OK) {
-        consumer_claim_later(rq);
-        return;
-    }
-    if (n->phase != NODE_RUNNING && c == CLAIM_RUN) {
-        rq->claimed = true;
-        rq->attempt = attempt;
-        consumer_hand_back(rq, VERDICT_REQUEUE);
-        return;
-    }
-    switch (c) {
-    case CLAIM_RUN:
-        rq->claimed = true;
-        rq->attempt = attempt;
-        if (!consumer_dropped(rq))
-            dispatch_ready(rq);
-        break;
-    case CLAIM_REVOKED:
-        dispatch_revoke(rq, "revoked");
-        break;
-    case CLAIM_POISON:
-        dispatch_fail(rq, "WorkerLostError", "billiard.exceptions",
-                      rq->how[0] ? rq->how : deadly);
-        break;
-    case CLAIM_ELSEWHERE:
-        if (rq->tm.redelivered) {
-            /* Whoever runs it may be dead, and its lease not over yet: the
-             * message is kept until that is known. */
-            put_off(rq, ELSEWHERE_MS, claim_again);
-            break;
-        }
-        consumer_done(rq);
-        break;
-    case CLAIM_DONE:
-        if (rq->tm.redelivered)
-            resume_start(rq);
-        else
-            consumer_done(rq);
-        break;
-    }
-}
-
-void
-consumer_claim(struct request *rq)
-{
-    struct node *n = rq->n;
-    const struct task_message *tm = &rq->tm;
-    struct records_claim c = {
-        .id = tm->id,
-        .task = tm->name,
-        .queue = node_slice(rq->queue_name),
-        .root_id = tm->root_id,
-        .parent_id = tm->parent_id,
-        .group_id = tm->group,
-        .retries = tm->retries,
-        .begun = rq->def->kind == LOVAGE_INLINE,
-    };
-
-    flow_took(rq);
-    if (!n->records) {
-        dispatch_ready(rq);
-        return;
-    }
-    /* A row is made from it if the task came from a Python producer. */
-    request_raw_call(rq, &c.args, &c.kwargs);
-    if (rq->state != RQ_CLAIMING)
-        request_move(rq, RQ_CLAIMING);
-    records_claim(n->records, node_who(n), &c, claimed, rq);
-}
-
-void
-consumer_due(struct request *rq)
-{
-    if (!consumer_dropped(rq))
-        consumer_claim(rq);
-}
-
-/* ---- eta ---- */
-
-static void
-wait_for_eta(struct request *rq)
-{
-    int64_t left_ms = (rq->tm.eta_us - clock_unix_us() + 999) / 1000;
-
-    if (left_ms <= 0) {
-        consumer_due(rq);
-        return;
-    }
-    put_off(rq, (uint64_t)(left_ms < CHECK_MS ? left_ms : CHECK_MS),
-            eta_passed);
-}
-
-static void
-eta_passed(struct timer *t)
-{
-    wait_for_eta(request_of(t));
-}
-
-static void
-parked(void *arg, enum status st)
-{
-    struct request *rq = arg;
-
-    if (st != ST_OK) {
-        log_warning("an eta task is held in memory", "id=%.*s reason=%s",
-                    (int)rq->tm.id.len, rq->tm.id.ptr, status_text(st));
-        wait_for_eta(rq);
-        return;
-    }
-    consumer_settle(rq, VERDICT_ACK);
-    forget(rq);
-}
-
-/* A far eta: the message moves to the outbox, and comes back when it is due. */
-static void
-park_far(struct request *rq)
-{
-    struct node *n = rq->n;
-    struct buf b;
-    struct slice text;
-
-    buf_init(&b, ENVELOPE_MAX);
-    envelope_encode(rq->tm.msg, &b);
-    if (b.failed) {
-        buf_fini(&b);
-        wait_for_eta(rq);
-        return;
-    }
-    text.ptr = b.data;
-    text.len = b.len;
-    request_move(rq, RQ_CLAIMING);
-    outbox_park(n->records, rq->tm.id, node_slice(rq->queue_name), text,
-                rq->tm.eta_us, parked, rq);
-    buf_fini(&b);
-}
-
 /* ---- receiving ---- */
-
-/* Counted here where the records do not. */
-static bool
-is_deadly(const struct request *rq)
-{
-    const struct node *n = rq->n;
-
-    return (!n->records || rq->def->kind == LOVAGE_INLINE) && rq->deaths &&
-           rq->deaths >= n->config->worker_max_attempts;
-}
 
 static void
 enter(struct request *rq)
 {
-    struct node *n = rq->n;
-
-    if (map_put(&n->by_id, rq->tm.id, rq) != ST_OK) {
-        consumer_hand_back(rq, VERDICT_BACK);
-        return;
-    }
-    if (consumer_dropped(rq))
-        return;
-    if (is_deadly(rq))
-        dispatch_fail(rq, "WorkerLostError", "billiard.exceptions", deadly);
-    else if (!rq->tm.has_eta && flow_surplus(rq))
-        consumer_hand_back(rq, VERDICT_REQUEUE);
-    else if (!rq->tm.has_eta)
-        consumer_claim(rq);
-    else if (n->records &&
-             rq->tm.eta_us - clock_unix_us() > FAR_ETA_S * INT64_C(1000000))
-        park_far(rq);
+    if (map_put(&rq->n->by_id, rq->tm.id, rq) == ST_OK)
+        claim_begin(rq);
     else
-        wait_for_eta(rq);
+        consumer_hand_back(rq, VERDICT_BACK);
 }
 
 static void
 look_again(struct timer *t)
 {
-    struct request *rq = request_of(t);
+    struct request *rq = request_of_timer(t);
 
     if (map_find(&rq->n->by_id, rq->tm.id))
-        put_off(rq, AGAIN_MS, look_again);
+        claim_put_off(rq, AGAIN_MS, look_again);
     else
         enter(rq);
+}
+
+/* What a task has sent in its own place: a retry, a replacement. */
+static bool
+is_later(const struct request *rq, const struct request *other)
+{
+    return rq->tm.retries > other->tm.retries ||
+           rq->tm.replaced_task_nesting > other->tm.replaced_task_nesting;
+}
+
+/* If it is faster than the record of what sent it, the claim would find the
+ * task still running.  True: it waits for that. */
+static bool
+waits_for_record(struct request *rq)
+{
+    if (!rq->n->records)
+        return false;
+    claim_put_off(rq, AGAIN_MS, look_again);
+    return true;
 }
 
 /* The same id is in hand already.  True: rq is dealt with. */
 static bool
 is_double(struct request *rq, struct request *other)
 {
-    struct node *n = rq->n;
-
+    if (is_later(rq, other))
+        return waits_for_record(rq);
     if (other->tag && other->tag_void) {
         /* The connection was lost, the task was not: it only gets a new tag. */
         other->tag = rq->tag;
@@ -383,17 +159,10 @@ is_double(struct request *rq, struct request *other)
         return true;
     }
     if (rq->tm.redelivered && other->state != RQ_SETTLING) {
-        consumer_settle(rq, VERDICT_ACK);
-        forget(rq);
+        consumer_done(rq);
         return true;
     }
-    /* A retry or a replacement that is faster than the record of what sent
-     * it: the claim would find the task still running. */
-    if (n->records) {
-        put_off(rq, AGAIN_MS, look_again);
-        return true;
-    }
-    return false;
+    return waits_for_record(rq);
 }
 
 static void
@@ -407,8 +176,7 @@ accept_request(struct request *rq)
     if (early && rq->tm.redelivered && !n->records) {
         /* It ended its node and has been told as lost.  (The records know
          * whether it has.) */
-        consumer_settle(rq, VERDICT_ACK);
-        forget(rq);
+        consumer_done(rq);
         return;
     }
     if (!other || !is_double(rq, other))
@@ -514,16 +282,30 @@ ready(void *arg)
     flow_changed(n);
 }
 
+/* It only waits here: the broker gives it to somebody else, or to us again. */
+static bool
+is_replaceable(const struct request *rq)
+{
+    return (rq->state == RQ_PARKED || rq->state == RQ_READY) && !rq->claimed &&
+           !rq->job.executor;
+}
+
+static void
+void_tag(struct request *rq)
+{
+    if (!rq->tag)
+        return;
+    rq->tag_void = true;
+    if (is_replaceable(rq))
+        consumer_hand_back(rq, VERDICT_BACK); /* tells the broker nothing */
+}
+
 static void
 void_tags(struct node *n)
 {
     for (int s = 0; s < RQ_STATES; s++)
-        list_for_each (l, &n->states[s]) {
-            struct request *rq = list_entry(l, struct request, link);
-
-            if (rq->tag)
-                rq->tag_void = true;
-        }
+        list_for_each_safe (l, &n->states[s])
+            void_tag(list_entry(l, struct request, link));
     n->unsettled = 0;
 }
 

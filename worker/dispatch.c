@@ -88,7 +88,7 @@ dispatch_more(struct node *n)
     while (!list_empty(&n->async) && n->async_running < max) {
         struct request *rq = list_entry(n->async.next, struct request, queue);
 
-        if (consumer_dropped(rq)) /* while it waited */
+        if (claim_dropped(rq)) /* while it waited */
             continue;
         list_del(&rq->queue);
         run_loop_async(rq);

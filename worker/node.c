@@ -186,8 +186,8 @@ make_metrics(struct node *n)
                           "How late the node's one-second timer is.", NULL);
 }
 
-static void
-init(struct node *n, const struct config *config, int argc, char **argv)
+void
+node_init(struct node *n, const struct config *config, int argc, char **argv)
 {
     n->config = config;
     n->argc = argc;
@@ -209,8 +209,8 @@ init(struct node *n, const struct config *config, int argc, char **argv)
     flow_init(n);
 }
 
-static void
-fini(struct node *n)
+void
+node_fini(struct node *n)
 {
     for (int s = 0; s < RQ_STATES; s++)
         list_for_each_safe (l, &n->states[s])
@@ -288,7 +288,7 @@ node_main(const struct config *config, int argc, char **argv)
         return EXIT_FAILURE;
     }
     signal(SIGPIPE, SIG_IGN);
-    init(n, config, argc, argv);
+    node_init(n, config, argc, argv);
     if (orphaned(n)) {
         code = EXIT_FAILURE;
     } else if (name_node(n, &err) != ST_OK || open_all(n, &err) != ST_OK) {
@@ -298,7 +298,7 @@ node_main(const struct config *config, int argc, char **argv)
         _exit(code);
     } else {
         code = run(n);
-        fini(n);
+        node_fini(n);
     }
     free(n);
     return code;

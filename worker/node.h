@@ -88,22 +88,29 @@ struct node {
 };
 
 /* node.c */
+/* n is zeroed but for its page; nothing is connected yet. */
+void node_init(struct node *n, const struct config *config, int argc,
+               char **argv);
+void node_fini(struct node *n); /* after shutdown.c has closed all */
 struct slice node_slice(const char *s);
 struct slice node_who(const struct node *n); /* the instance, for records */
 
 /* consumer.c: what the broker tells. */
 extern const struct broker_events consumer_events;
-/* What follows after the eta, and after a claim was put off. */
-/* True: revoked or expired; it is being told so, and does not run. */
-bool consumer_dropped(struct request *rq);
-void consumer_due(struct request *rq);
-void consumer_claim(struct request *rq);
-void consumer_claim_later(struct request *rq);
 void consumer_done(struct request *rq); /* acknowledges and forgets it */
 /* Gives the message back and forgets the request, which does not run. */
 void consumer_hand_back(struct request *rq, enum verdict v);
 /* Settles the delivery; once. */
 void consumer_settle(struct request *rq, enum verdict v);
+
+/* claim.c: whether it may run, and when. */
+void claim_begin(struct request *rq); /* looks at it for the first time */
+void claim_start(struct request *rq); /* it is due: asks the records */
+void claim_later(struct request *rq); /* in a moment, once more */
+void claim_put_off(struct request *rq, uint64_t ms,
+                   void (*fn)(struct timer *t));
+/* True: revoked or expired; it is being told so, and does not run. */
+bool claim_dropped(struct request *rq);
 
 /* flow.c: how much is taken from the broker. */
 void flow_init(struct node *n);

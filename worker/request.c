@@ -41,6 +41,13 @@ request_may_move(enum request_state from, enum request_state to)
     return moves[from] & 1u << to;
 }
 
+struct request *
+request_of_timer(struct timer *t)
+{
+    return (struct request *)(void *)((char *)t -
+                                      offsetof(struct request, timer));
+}
+
 void
 request_move(struct request *rq, enum request_state to)
 {

@@ -84,6 +84,7 @@ struct request {
 };
 
 struct request *request_new(struct node *n);
+struct request *request_of_timer(struct timer *t); /* t is its timer */
 void request_free(struct request *rq);
 /* It is over; freed when the last answer is here. */
 void request_end(struct request *rq);

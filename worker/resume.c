@@ -28,7 +28,7 @@ found(void *arg, enum status st, const struct records_row *rows, size_t n,
 
     (void)total;
     if (st != ST_OK && st != ST_NOTFOUND) {
-        consumer_claim_later(rq);
+        claim_later(rq);
         return;
     }
     outcome_fini(&rq->out);

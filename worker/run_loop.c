@@ -138,9 +138,7 @@ set_async_limit(struct request *rq)
 static void
 async_limit(struct timer *timer)
 {
-    struct request *rq =
-        (struct request *)(void *)((char *)timer -
-                                   offsetof(struct request, timer));
+    struct request *rq = request_of_timer(timer);
     double ran = (double)(clock_mono_us() - rq->started_us) / 1e6;
     double hard = request_hard_limit(rq);
     const double slack = 0.002; /* timers count whole milliseconds */

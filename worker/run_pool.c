@@ -78,7 +78,7 @@ gather(struct node *n, struct request **out, size_t max)
         struct request *rq =
             list_entry(n->blocking.next, struct request, queue);
 
-        if (consumer_dropped(rq)) /* while it waited */
+        if (claim_dropped(rq)) /* while it waited */
             continue;
         us += registry_entry(rq->def)->mean_us;
         if (k && (us > BATCH_US || !run_pool_is_short(rq) ||
@@ -180,7 +180,7 @@ death_counted(void *arg, enum status st)
     rq->claimed = false;
     if (rq->n->phase == NODE_CLOSING)
         return;
-    consumer_claim(rq); /* runs it again, or says that it is enough */
+    claim_start(rq); /* runs it again, or says that it is enough */
 }
 
 static void

@@ -115,10 +115,7 @@ finished(struct request *rq)
 static void
 again(struct timer *t)
 {
-    struct request *rq =
-        (struct request *)(void *)((char *)t - offsetof(struct request, timer));
-
-    settle_go(rq);
+    settle_go(request_of_timer(t));
 }
 
 void
