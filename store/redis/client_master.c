@@ -1,21 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A connection to whatever sentinels say is the master.  They are asked before
- * each attempt to connect, and from time to time afterwards: more often when
- * the master does not answer, so that one that hangs, or that is cut off from
- * the rest, is left as soon as another has been chosen. */
+ * each attempt to connect, and twice a second afterwards: a master that hangs,
+ * that is cut off from the rest or that has handed over is left as soon as
+ * another has been chosen.  (Sentinel makes a replica of a master that can
+ * still be reached only after eight seconds; what is written there until then
+ * is lost.) */
 #include "store/redis/client_state.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "base/clock.h"
-#include "base/log.h"
-
-enum {
-    LOOK_MS = 1000,
-    SILENT_US = 1000000, /* then it is asked at each look */
-    ROUTINE_US = 5000000
-};
+enum { LOOK_MS = 500 };
 
 static void
 on_master(void *arg, const char *host, int port, const struct error *why)
@@ -39,27 +34,14 @@ on_master(void *arg, const char *host, int port, const struct error *why)
     }
 }
 
-static bool
-is_silent(const struct redis *c, uint64_t now)
-{
-    uint64_t since = c->count > 0 ? c->ring[c->head].sent_us : c->ping_us;
-
-    return c->phase != PHASE_UP || (since != 0 && now > since + SILENT_US);
-}
-
 static void
 on_watch(uv_timer_t *t)
 {
     struct redis *c = t->data;
-    uint64_t now = clock_mono_us();
 
-    if (c->phase != PHASE_CONNECT && c->phase != PHASE_LOGIN &&
-        c->phase != PHASE_UP)
-        return;
-    if (!is_silent(c, now) && now < c->asked_us + ROUTINE_US)
-        return;
-    c->asked_us = now;
-    sentinel_ask(c->sentinel);
+    if (c->phase == PHASE_CONNECT || c->phase == PHASE_LOGIN ||
+        c->phase == PHASE_UP)
+        sentinel_ask(c->sentinel);
 }
 
 enum status
@@ -80,7 +62,6 @@ void
 redis_master_find(struct redis *c)
 {
     c->phase = PHASE_FIND;
-    c->asked_us = clock_mono_us();
     sentinel_ask(c->sentinel);
 }
 

@@ -36,7 +36,6 @@ struct redis {
     struct sentinel *sentinel; /* NULL: none */
     char host[256];            /* the master, as sentinels said; "" */
     int port;
-    uint64_t asked_us; /* sentinels were asked at */
     uv_timer_t watch;  /* for another master */
 
     enum phase phase;

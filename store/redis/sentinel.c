@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Asking sentinels for the master.  A connection is made for each question: it
- * is rare, and a sentinel that has hung is then never relied on. */
+/* Asking sentinels for the master.  The connection to the one that has answered
+ * is kept for the next question; one that fails or hangs is left at once. */
 #include "store/redis/sentinel.h"
 
 #include <hiredis/hiredis.h>
@@ -53,32 +53,30 @@ finish(struct sentinel *s, const char *host, int port)
 
     if (host != NULL)
         s->first = current(s);
+    uv_timer_stop(&s->timer);
     s->tries = 0;
     s->fn(s->arg, host, port, &why);
 }
 
-/* From the loop, so that a sentinel that fails at once does not nest. */
+/* What is kept between questions may go: nobody is waiting. */
 static void
-on_timer(uv_timer_t *t)
+fail(struct sentinel *s, enum status st, const char *what)
 {
-    struct sentinel *s = t->data;
-    const struct url *u = &s->a->sentinels->urls[current(s)];
+    const struct url *u;
 
-    (void)error_set(&s->why, ST_TIMEOUT, "sentinel %.80s:%d does not answer",
-                    u->host, u->port);
     hang_up(s);
+    if (s->tries == 0)
+        return;
+    u = &s->a->sentinels->urls[current(s)];
+    (void)error_set(&s->why, st, "sentinel %.80s:%d: %.120s", u->host, u->port,
+                    what);
     try_next(s);
 }
 
 static void
-fail(struct sentinel *s, enum status st, const char *what)
+on_timer(uv_timer_t *t)
 {
-    const struct url *u = &s->a->sentinels->urls[current(s)];
-
-    (void)error_set(&s->why, st, "sentinel %.80s:%d: %.120s", u->host, u->port,
-                    what);
-    hang_up(s);
-    try_next(s);
+    fail(t->data, ST_TIMEOUT, "no answer in time");
 }
 
 /* ---- what it says ---- */
@@ -105,7 +103,9 @@ answer(struct sentinel *s, const redisReply *r)
     char host[256];
     long port;
 
-    if (r->type == REDIS_REPLY_ERROR) {
+    if (s->tries == 0) {
+        hang_up(s); /* speaks without being asked */
+    } else if (r->type == REDIS_REPLY_ERROR) {
         fail(s, ST_DENIED, r->str);
     } else if (r->type == REDIS_REPLY_NIL) {
         fail(s, ST_NOTFOUND, "knows no master of that name");
@@ -121,7 +121,6 @@ answer(struct sentinel *s, const redisReply *r)
         } else if (r->element[0]->len < sizeof host && port > 0 &&
                    port < 65536) {
             memcpy(host, r->element[0]->str, r->element[0]->len + 1);
-            hang_up(s);
             finish(s, host, (int)port);
         } else
             fail(s, ST_PROTO, "names no address");
@@ -172,18 +171,13 @@ say(struct sentinel *s, const char *const *words, size_t n)
 }
 
 static void
-on_connected(void *arg)
+question(struct sentinel *s)
 {
-    struct sentinel *s = arg;
     const struct redis_sentinels *who = s->a->sentinels;
     enum status st = ST_OK;
 
-    if (who->password != NULL && who->user != NULL)
-        st = say(s, (const char *[]){"AUTH", who->user, who->password}, 3);
-    else if (who->password != NULL)
-        st = say(s, (const char *[]){"AUTH", who->password}, 2);
     s->trusted = who->min_others <= 0;
-    if (st == ST_OK && !s->trusted)
+    if (!s->trusted)
         st = say(s, (const char *[]){"SENTINEL", "MASTER", who->master}, 3);
     if (st == ST_OK)
         st = say(s,
@@ -195,12 +189,36 @@ on_connected(void *arg)
 }
 
 static void
+on_connected(void *arg)
+{
+    struct sentinel *s = arg;
+    const struct redis_sentinels *who = s->a->sentinels;
+    enum status st = ST_OK;
+
+    if (who->password != NULL && who->user != NULL)
+        st = say(s, (const char *[]){"AUTH", who->user, who->password}, 3);
+    else if (who->password != NULL)
+        st = say(s, (const char *[]){"AUTH", who->password}, 2);
+    if (st == ST_OK)
+        question(s);
+    else
+        fail(s, st, "no memory to log in");
+}
+
+static void
 on_lost(void *arg, const struct error *why)
 {
     struct sentinel *s = arg;
 
     s->stream = NULL; /* frees itself */
     fail(s, why->code, why->text);
+}
+
+/* The connection has a limit of its own, of which this is twice as much. */
+static uint64_t
+patience_ms(const struct sentinel *s)
+{
+    return (uint64_t)s->a->sentinels->stream.connect_timeout_ms * 2;
 }
 
 static void
@@ -229,9 +247,7 @@ try_next(struct sentinel *s)
             s->why = err;
         hang_up(s);
     }
-    /* The stream's own limit ends where the connection stands. */
-    uv_timer_start(&s->timer, on_timer,
-                   (uint64_t)who->stream.connect_timeout_ms * 2, 0);
+    uv_timer_start(&s->timer, on_timer, patience_ms(s), 0);
 }
 
 static void
@@ -274,8 +290,15 @@ sentinel_open(struct sentinel **out, uv_loop_t *loop,
 void
 sentinel_ask(struct sentinel *s)
 {
-    if (s->stream == NULL && !uv_is_active((uv_handle_t *)&s->timer))
+    if (s->tries > 0 || uv_is_active((uv_handle_t *)&s->timer))
+        return;
+    if (s->stream == NULL) {
         uv_timer_start(&s->timer, on_begin, 0, 0);
+        return;
+    }
+    s->tries = 1;
+    uv_timer_start(&s->timer, on_timer, patience_ms(s), 0);
+    question(s);
 }
 
 void

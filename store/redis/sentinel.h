@@ -15,8 +15,8 @@ typedef void sentinel_fn(void *arg, const char *host, int port,
 enum status sentinel_open(struct sentinel **out, uv_loop_t *loop,
                           const struct redis_address *a, sentinel_fn *fn,
                           void *arg, struct error *err);
-/* The answer comes once, through fn, never before this has returned; while one
- * is on its way nothing more is asked. */
+/* The answer comes once, through fn, from the loop; while one is on its way
+ * nothing more is asked. */
 void sentinel_ask(struct sentinel *s);
 void sentinel_stop(struct sentinel *s); /* no answer is wanted any more */
 /* No callback after this but closed(arg).  NULL is fine: nothing is called. */

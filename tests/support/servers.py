@@ -10,7 +10,9 @@ that started it dies, so that nothing is left behind by a killed test run.
         ...
 """
 
+import contextlib
 import ctypes
+import json
 import os
 import pathlib
 import pwd
@@ -315,6 +317,125 @@ class Redis(Process):
         import redis
 
         return redis.Redis(port=self.port, db=db, password=self.password)
+
+
+class Sentinel(Process):
+    """One sentinel; Sentinels below has them and what they watch."""
+
+    name = "sentinel"
+    master = "mymaster"
+
+    def __init__(self, target, quorum, password=None, auth=None):
+        super().__init__()
+        self.target, self.quorum = target, quorum
+        self.password, self.auth = password, auth
+
+    def prepare(self):
+        self.port = free_port()
+        lines = [
+            f"port {self.port}",
+            "bind 127.0.0.1",
+            f"dir {self.dir}",
+            f"sentinel monitor {self.master} 127.0.0.1 {self.target} {self.quorum}",
+            f"sentinel down-after-milliseconds {self.master} 1000",
+            f"sentinel failover-timeout {self.master} 5000",
+        ]
+        if self.auth:
+            lines.append(f"sentinel auth-pass {self.master} {self.auth}")
+        if self.password:
+            lines.append(f"requirepass {self.password}")
+        (self.dir / "sentinel.conf").write_text("\n".join(lines) + "\n")
+
+    def command(self):
+        return ["redis-server", self.dir / "sentinel.conf", "--sentinel"]
+
+    def ready(self):
+        import redis
+
+        try:
+            return self.client().ping()
+        except redis.exceptions.RedisError:
+            return False
+
+    def client(self):
+        import redis
+
+        return redis.Redis(
+            port=self.port,
+            password=self.password,
+            decode_responses=True,
+            socket_timeout=5,
+        )
+
+
+class Sentinels:
+    """A master, a replica and three sentinels, with or without passwords."""
+
+    def __init__(self, password=None, sentinel_password=None):
+        self.password, self.sentinel_password = password, sentinel_password
+
+    def __enter__(self):
+        self.stack = contextlib.ExitStack()
+        flags = ["--appendonly", "yes", "--repl-diskless-sync-delay", "0"]
+        if self.password:
+            flags += ["--masterauth", self.password]
+        first = self._start(Redis(*flags, password=self.password))
+        follow = ["--replicaof", "127.0.0.1", str(first.port)]
+        second = self._start(Redis(*flags, *follow, password=self.password))
+        self.servers = [first, second]
+        self.sentinels = [
+            self._start(
+                Sentinel(first.port, 2, self.sentinel_password, self.password)
+            )
+            for _ in range(3)
+        ]
+        auth = f":{self.password}@" if self.password else ""
+        self.url = ";".join(
+            f"sentinel://{auth}127.0.0.1:{s.port}/0" for s in self.sentinels
+        )
+        self.options = {"master_name": Sentinel.master}
+        if self.sentinel_password:
+            self.options["sentinel_kwargs"] = {
+                "password": self.sentinel_password
+            }
+        self.env = {
+            "LOVAGE_BROKER_TRANSPORT_OPTIONS": json.dumps(self.options),
+            "LOVAGE_RESULT_BACKEND_TRANSPORT_OPTIONS": json.dumps(self.options),
+        }
+        wait_for(self._complete, 30, "sentinels know each other")
+        return self
+
+    def __exit__(self, *exc):
+        self.stack.close()
+
+    def _start(self, process):
+        return self.stack.enter_context(process)
+
+    def _complete(self):
+        for s in self.sentinels:
+            m = s.client().sentinel_master(Sentinel.master)
+            if m["num-other-sentinels"] < 2 or m["num-slaves"] < 1:
+                return False
+        return self.replicates()
+
+    def master(self):
+        """The server that most sentinels take for the master."""
+        ports = [
+            int(s.client().sentinel_get_master_addr_by_name(Sentinel.master)[1])
+            for s in self.sentinels
+            if s.running()
+        ]
+        port = max(ports, key=ports.count)
+        return next(r for r in self.servers if r.port == port)
+
+    def other(self, server):
+        return self.servers[1 - self.servers.index(server)]
+
+    def replicates(self):
+        """True when one is the master and the other has all that it has."""
+        info = self.master().client().info("replication")
+        state = info.get("slave0", {})
+        return info["role"] == "master" and state.get("state") == "online"
 
 
 def postgres_bin():
