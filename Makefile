@@ -107,8 +107,8 @@ $(UNIT) $(CONTRACT): $(B)/%: $(B)/%.o $(call obj,$(SUPPORT)) $(LIB)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcriterion
 $(RACE): $(B)/%: $(B)/%.o $(LIB)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
-$(BENCH): $(B)/%: $(B)/%.o
-	$(CC) $(LDFLAGS) -o $@ $^ -luv
+$(BENCH): $(B)/%: $(B)/%.o $(LIB)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(OOM): $(B)/%: $(B)/%.o $(B)/tests/oom/oom.o $(LIB)
 	$(CC) $(LDFLAGS) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc \
 	  -Wl,--wrap=strdup,--wrap=strndup -o $@ $^ $(LDLIBS)

@@ -24,6 +24,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
 
 import measure  # noqa: E402
+import rabbit  # noqa: E402
 import servers  # noqa: E402
 
 ENVELOPE = None  # what Celery itself sends, as a template
@@ -78,6 +79,8 @@ class CeleryPeer(servers.Process):
                 "--without-gossip", "--without-mingle"]
 
     def ready(self):
+        if self.env["BENCH_BROKER"].startswith("amqp"):
+            return True  # rabbit.py sees it by what it does
         return "ready" in self.fresh() or self.answers()
 
     def answers(self):
@@ -90,13 +93,13 @@ class CeleryPeer(servers.Process):
             and any("brpop" == c.get("cmd") for c in client.client_list())
 
 
-def our_worker(redis, backend="", database=None, acks_late=False,
+def our_worker(broker, backend="", database=None, acks_late=False,
                concurrency=2, env=None):
     settings = {"LOVAGE_LOG_LEVEL": "info",
                 "LOVAGE_TASK_ACKS_LATE": "true" if acks_late else "false",
                 "LOVAGE_TASK_IGNORE_RESULT": "false" if backend else "true",
                 **(env or {})}
-    return servers.Worker(redis.url, "-I", servers.plugin("examples/tour"),
+    return servers.Worker(broker.url, "-I", servers.plugin("examples/tour"),
                           backend=backend, database=database, include=False,
                           concurrency=concurrency, env=settings)
 
@@ -181,6 +184,9 @@ TARGETS = {
     "submit with commit, 32 connections: requests/s": ">= 10 x",
     "submit with commit, 32 connections: CPU s per 1,000": ">= 15 x",
     "submit with commit, 32 connections: p99 ms": "< 20 ms",
+    "no-op, RabbitMQ, results ignored: tasks/s": ">= 25 x",
+    "no-op, RabbitMQ, results ignored: CPU s per 1,000": ">= 30 x",
+    "publish with confirms, RabbitMQ: messages/s": ">= 10,000",
     "10,000 LLM calls of 200 ms, 1,000 at once: seconds (peer: the ideal)":
         "<= 1.1 x ideal",
     "idle node: MiB resident": "< 12",
@@ -200,6 +206,18 @@ def row_noop(table, kind, redis, n_ours, n_theirs, task, **kw):
             redis, backend, kw.get("database"), late), n_ours, task, results),
         lambda: noop_round(redis, lambda: CeleryPeer(
             redis.url, backend, late), n_theirs, "bench.noop", results))
+
+
+def rows_amqp(table):
+    with servers.Rabbit() as server:
+        bench = rabbit.Bench(server)
+        ours = lambda late: our_worker(server, acks_late=late)  # noqa: E731
+        peer = lambda late: CeleryPeer(  # noqa: E731
+            server.url, acks_late=late)
+        name = "no-op, RabbitMQ, results ignored"
+        rabbit.row_noop(table, bench, name, ours, peer)
+        rabbit.row_noop(table, bench, name + ", acks_late", ours, peer, True)
+        rabbit.row_publish(table, bench)
 
 
 def row_latency(table, redis):
@@ -441,6 +459,8 @@ def run(table, wanted, redis, pg):
     if wanted("records"):
         row_noop(table, "no-op, with PostgreSQL records", redis, many, few,
                  inline, database=servers.migrate(pg.database()))
+    if wanted("amqp"):
+        rows_amqp(table)
     if wanted("latency"):
         row_latency(table, redis)
     if wanted("submit"):
