@@ -40,14 +40,11 @@ check_schema(const struct config *config, struct error *err)
 static enum status
 open_api(struct api *api, struct error *err)
 {
-    const char *routes = api->config->task_routes;
-    enum status st = ST_OK;
+    enum status st;
 
     if (api->config->database_url[0] == '\0')
         return error_set(err, ST_INVALID, "database_url is not set");
-    if (routes[0] != '\0')
-        st = json_parse((struct slice){routes, strlen(routes)}, JSON_DEPTH,
-                        &api->routes, err);
+    st = topology_new(&api->topology, api->config, err);
     if (st == ST_OK)
         st = check_schema(api->config, err);
     if (st == ST_OK)
@@ -87,7 +84,7 @@ close_api(struct api *api)
     if (api->hub != NULL)
         hub_close(api->hub, FLUSH_MS);
     llm_models_free(api->models);
-    json_object_put(api->routes);
+    topology_free(api->topology);
 }
 
 int

@@ -8,6 +8,7 @@
 #include "api/response.h"
 #include "base/config.h"
 #include "protocol/llm_models.h"
+#include "protocol/topology.h"
 
 #include <stdatomic.h>
 
@@ -16,9 +17,9 @@ struct api {
     const struct config *config;
     struct hub *hub;
     struct llm_models *models;
-    struct json_object *routes; /* task_routes; NULL: none */
-    atomic_bool draining;       /* refuse new requests */
-    atomic_bool hurry;          /* answer now what is only waiting */
+    struct topology *topology; /* only read */
+    atomic_bool draining;      /* refuse new requests */
+    atomic_bool hurry;         /* answer now what is only waiting */
     atomic_int in_flight;
 };
 

@@ -239,7 +239,8 @@ static enum status
 open_clients(struct hub *h, struct error *err)
 {
     struct broker_opts opts = {.url = h->config->broker_url,
-                               .config = h->config};
+                               .config = h->config,
+                               .topology = h->topology};
     enum status st;
 
     st = records_open(&h->records, &h->loop, h->config, err);
@@ -294,6 +295,7 @@ static void
 free_hub(struct hub *h)
 {
     uv_loop_close(&h->loop);
+    topology_free(h->topology);
     close(h->wake_fd);
     pthread_mutex_destroy(&h->lock);
     free(h);
@@ -313,8 +315,11 @@ hub_open(struct hub **out, const struct config *config, struct error *err)
     list_init(&h->waits);
     h->config = config;
     h->outbox_depth = -1;
-    st = open_loop(h, err);
+    st = topology_new(&h->topology, config, err);
+    if (st == ST_OK)
+        st = open_loop(h, err);
     if (st != ST_OK) {
+        topology_free(h->topology);
         free(h);
         return st;
     }

@@ -32,6 +32,7 @@ struct hub {
     struct list waits; /* calls of hub_wait() */
     pthread_t thread;
     const struct config *config;
+    struct topology *topology;
     struct records *records;
     struct broker *broker;
     struct result *result; /* NULL: none configured */

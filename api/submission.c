@@ -2,7 +2,6 @@
 /* From a task that a client wants to its row and its message. */
 #include "api/submission.h"
 
-#include <fnmatch.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,28 +43,25 @@ text(const char *s)
     return (struct slice){s, strlen(s)};
 }
 
-struct slice
-submission_queue(const struct api *api, struct slice task)
+enum status
+submission_route(const struct api *api, const struct submission *s,
+                 struct task_route *out)
 {
-    char name[TASK_NAME_MAX * 4 + 1];
-    struct slice queue;
+    struct error err;
+    enum status st;
 
-    if (api->routes != NULL && task.len < sizeof(name)) {
-        memcpy(name, task.ptr, task.len);
-        name[task.len] = '\0';
-        json_object_object_foreach(api->routes, glob, route)
-        {
-            queue = json_get_str(route, "queue");
-            if (queue.ptr != NULL && fnmatch(glob, name, 0) == 0)
-                return queue;
-        }
-    }
-    return text(api->config->task_default_queue);
+    *out = (struct task_route){.queue = s->queue, .priority = s->priority};
+    st = topology_route(api->topology, s->task, out, &err);
+    if (st != ST_OK)
+        log_warning("a task has no queue", "task=%.*s reason=%s",
+                    (int)s->task.len, s->task.ptr, err.text);
+    return st == ST_NOTFOUND ? ST_INVALID : st;
 }
 
 enum status
 submission_encode(const struct api *api, const struct submission *s,
-                  struct slice queue, struct slice id, struct message **out)
+                  const struct task_route *r, struct slice id,
+                  struct message **out)
 {
     const char *reply_to = hub_reply_to(api->hub);
     struct task_new t = TASK_NEW_INIT;
@@ -84,9 +80,10 @@ submission_encode(const struct api *api, const struct submission *s,
     t.eta_us = s->eta_us;
     t.has_expires = s->has_expires;
     t.expires_us = s->expires_us;
-    t.priority = s->priority;
-    t.exchange = text("");
-    t.routing_key = queue;
+    t.priority = r->priority;
+    t.delivery_mode = r->delivery_mode;
+    t.exchange = r->exchange;
+    t.routing_key = r->routing_key;
     st = task_encode(&t, &m, NULL);
     if (st != ST_OK)
         return st;
@@ -156,6 +153,7 @@ submission_commit(struct api *api, const struct submission *s,
                   char id[ID_LEN + 1], struct buf *body)
 {
     struct records_new n = {.due_us = 0};
+    struct task_route route = TASK_ROUTE_INIT;
     struct records_made made;
     struct message *m = NULL;
     struct buf args, kwargs;
@@ -166,12 +164,14 @@ submission_commit(struct api *api, const struct submission *s,
     id_new(id);
     fill_row(s, &n);
     n.id = text(id);
-    n.queue = s->queue.ptr != NULL ? s->queue : submission_queue(api, s->task);
     n.args = json_column(s->args, "[]", &args);
     n.kwargs = json_column(s->kwargs, "{}", &kwargs);
     st = args.failed || kwargs.failed ? ST_NOMEM : ST_OK;
     if (st == ST_OK)
-        st = submission_encode(api, s, n.queue, n.id, &m);
+        st = submission_route(api, s, &route);
+    n.queue = route.queue.len > 0 ? route.queue : route.routing_key;
+    if (st == ST_OK)
+        st = submission_encode(api, s, &route, n.id, &m);
     if (st == ST_OK) {
         n.message = (struct slice){m->envelope, m->envelope_len};
         st = hub_submit(api->hub, &n, &m, &made);
@@ -195,6 +195,9 @@ submission_refused(struct response *rs, enum status st)
         return;
     case ST_TOOBIG:
         response_error(rs, 413, "Request body too large");
+        return;
+    case ST_INVALID:
+        response_error(rs, 422, "There is no such queue");
         return;
     case ST_BUSY:
         response_busy(rs, "Too many requests are waiting");

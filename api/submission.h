@@ -20,15 +20,16 @@ struct submission {
         .priority = -1  \
     }
 
-/* The queue of a task that names none. */
-struct slice submission_queue(const struct api *api, struct slice task);
+/* Where it goes: to its queue, or to what the settings say of its task. */
+enum status submission_route(const struct api *api, const struct submission *s,
+                             struct task_route *out);
 
 /* Whether its message waits in the outbox until eta_us. */
 bool submission_is_far(const struct submission *s);
 
 /* The message of task id, with its envelope. */
 enum status submission_encode(const struct api *api, const struct submission *s,
-                              struct slice queue, struct slice id,
+                              const struct task_route *r, struct slice id,
                               struct message **out);
 
 /* Commits a new task with its message; id gets its Celery id, and

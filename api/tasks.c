@@ -338,6 +338,7 @@ change_call(struct exchange *x, struct submission *s,
                                .task = s->task,
                                .queue = s->queue};
     struct json_object *old_args = NULL, *old_kwargs = NULL;
+    struct task_route route = TASK_ROUTE_INIT;
     struct buf args, kwargs;
     struct message *m = NULL;
     enum status st;
@@ -350,7 +351,9 @@ change_call(struct exchange *x, struct submission *s,
     c.kwargs = changed_json(s->kwargs, &kwargs);
     st = complete(s, row, &old_args, &old_kwargs);
     if (st == ST_OK)
-        st = submission_encode(x->api, s, s->queue, row->id, &m);
+        st = submission_route(x->api, s, &route);
+    if (st == ST_OK)
+        st = submission_encode(x->api, s, &route, row->id, &m);
     if (st == ST_OK) {
         c.message = (struct slice){m->envelope, m->envelope_len};
         st = hub_update(x->api->hub, (struct records_key){row->id, 0}, &c, out);

@@ -18,13 +18,24 @@ struct config {
     char *cache_url; /* the response cache's Redis; "": the result backend's */
     char *broker_transport_options; /* JSON object, as Celery's dict */
     char *broker_use_ssl;           /* "", true, false or a JSON object */
+    char *broker_failover_strategy; /* round-robin or shuffle */
+    char *broker_native_delayed_delivery_queue_type; /* quorum or classic */
     double broker_connection_timeout;
     int64_t broker_connection_max_retries; /* 0: for ever */
 
     /* tasks */
     char *task_default_queue;
-    char *task_queues; /* comma list: what a worker consumes; "": the default */
-    char *task_routes; /* JSON object: task name or glob -> {"queue": ...} */
+    char *task_default_exchange, *task_default_routing_key; /* "": the queue */
+    char *task_default_exchange_type;
+    char *task_default_queue_type; /* classic or quorum */
+    int64_t task_default_priority; /* -1: none */
+    int64_t task_default_delivery_mode;
+    int64_t task_queue_max_priority; /* 0: none */
+    bool task_create_missing_queues;
+    char *task_create_missing_queue_type;          /* classic or quorum */
+    char *task_create_missing_queue_exchange_type; /* "": direct */
+    char *task_queues;    /* comma list, or JSON: protocol/topology.h */
+    char *task_routes;    /* JSON: protocol/routes.h */
     char *accept_content; /* comma list of short names or MIME types */
     char *task_compression;
     double task_time_limit, task_soft_time_limit; /* s; 0: none */
@@ -64,6 +75,8 @@ struct config {
     double worker_lease;   /* s; a node silent for so long has lost its tasks */
     char *worker_include;  /* comma list of plugins (.so) */
     char *worker_hostname; /* -n, with %h %n %d %i */
+    char *worker_queues;   /* -Q: comma list; "": all of task_queues */
+    char *worker_exclude_queues; /* -X: comma list */
 
     /* LLM */
     char *llm_models_file;

@@ -195,6 +195,12 @@ check_words(const struct config *c, struct error *err)
         return error_set(err, ST_INVALID,
                          "log_format: \"%.20s\" is neither text nor json",
                          c->log_format);
+    if (!is_one_of(c->broker_failover_strategy,
+                   strlen(c->broker_failover_strategy), "round-robin shuffle"))
+        return error_set(err, ST_INVALID,
+                         "broker_failover_strategy: \"%.20s\" is neither "
+                         "round-robin nor shuffle",
+                         c->broker_failover_strategy);
     if (*c->task_default_queue == '\0')
         return error_set(err, ST_INVALID,
                          "task_default_queue: must not be empty");
@@ -238,6 +244,29 @@ check_results(const struct config *c, struct error *err)
     return st;
 }
 
+static enum status
+check_queues(const struct config *c, struct error *err)
+{
+    const struct {
+        const char *name, *text;
+    } types[] = {
+        {"task_default_queue_type", c->task_default_queue_type},
+        {"task_create_missing_queue_type", c->task_create_missing_queue_type},
+        {"broker_native_delayed_delivery_queue_type",
+         c->broker_native_delayed_delivery_queue_type},
+    };
+
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+        if (!is_one_of(types[i].text, strlen(types[i].text), "classic quorum"))
+            return error_set(err, ST_INVALID,
+                             "%s: \"%.20s\" is neither classic nor quorum",
+                             types[i].name, types[i].text);
+    if (*c->task_default_exchange_type == '\0')
+        return error_set(err, ST_INVALID,
+                         "task_default_exchange_type: must not be empty");
+    return ST_OK;
+}
+
 enum status
 config_check(const struct config *c, struct error *err)
 {
@@ -261,7 +290,7 @@ config_check(const struct config *c, struct error *err)
         st = check_use_ssl("redis_backend_use_ssl", c->redis_backend_use_ssl,
                            err);
     if (st == ST_OK)
-        st = check_object("task_routes", c->task_routes, err);
+        st = check_queues(c, err);
     if (st == ST_OK && c->task_time_limit > 0 &&
         c->task_soft_time_limit > c->task_time_limit)
         st = error_set(err, ST_INVALID,

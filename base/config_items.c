@@ -57,6 +57,11 @@ static const struct config_item items[] = {
         "TLS to the broker: true, false, or a JSON object with Celery's keys "
         "ssl_cert_reqs, ssl_ca_certs, ssl_certfile, ssl_keyfile and "
         "ssl_check_hostname; what the URL says comes first."),
+    STR(broker_failover_strategy, "round-robin",
+        "How the next of several brokers is chosen: round-robin or shuffle."),
+    STR(broker_native_delayed_delivery_queue_type, "quorum",
+        "Type of the queues in which RabbitMQ holds ETA tasks for quorum "
+        "queues: quorum or classic (Celery 5.5 and newer)."),
     NUM(broker_connection_timeout, "4", 0.1, 3600,
         "Seconds to wait for a connection to the broker."),
     INT(broker_connection_max_retries, "0", 0, MANY,
@@ -64,11 +69,36 @@ static const struct config_item items[] = {
 
     /* tasks */
     STR(task_default_queue, "celery", "The queue of tasks without a route."),
-    STR(task_queues, "",
-        "Comma-separated queues that a worker consumes; empty: "
+    STR(task_default_exchange, "",
+        "The exchange of queues that name none; empty: task_default_queue."),
+    STR(task_default_exchange_type, "direct",
+        "The type of task_default_exchange: direct, topic or fanout."),
+    STR(task_default_routing_key, "",
+        "The routing key of queues that name none; empty: "
         "task_default_queue."),
+    STR(task_default_queue_type, "classic",
+        "classic or quorum: what task_default_queue is (Celery 5.5 and "
+        "newer)."),
+    INT(task_default_priority, "-1", -1, 255,
+        "Priority of tasks that are sent without one; -1: none."),
+    INT(task_default_delivery_mode, "2", 1, 2,
+        "2: RabbitMQ keeps messages on disk; 1: in memory."),
+    INT(task_queue_max_priority, "0", 0, 255,
+        "x-max-priority of queues that say none; 0: none."),
+    BOOL(task_create_missing_queues, "true",
+         "Make queues that are used and not in task_queues."),
+    STR(task_create_missing_queue_type, "classic",
+        "classic or quorum: what is made then (Celery 5.6 and newer)."),
+    STR(task_create_missing_queue_exchange_type, "",
+        "The type of the exchange that is made then; empty: direct (Celery "
+        "5.6 and newer)."),
+    STR(task_queues, "",
+        "The queues: comma-separated names, or JSON with their exchanges, "
+        "bindings and arguments; empty: task_default_queue. A worker consumes "
+        "all of them unless worker_queues says which."),
     STR(task_routes, "{}",
-        "JSON object: task name or glob to {\"queue\": name}."),
+        "JSON: task name, glob or regular expression to a queue or to queue, "
+        "exchange, routing_key, priority."),
     STR(accept_content, "json",
         "Comma-separated content types that are accepted; pickle never is."),
     STR(task_compression, "",
@@ -172,6 +202,12 @@ static const struct config_item items[] = {
     STR(worker_hostname, "celery@%h",
         "Name of the node; %h: host name with domain, %n: without, %d: the "
         "domain, %i: number of the node."),
+
+    STR(worker_queues, "",
+        "Comma-separated queues that this worker consumes (-Q); empty: all of "
+        "task_queues."),
+    STR(worker_exclude_queues, "",
+        "Comma-separated queues that this worker does not consume (-X)."),
 
     /* LLM */
     STR(llm_models_file, "",

@@ -20,7 +20,9 @@ const struct cli_flag call_flags[] = {
     {"countdown", 0, "SECONDS", NULL, false, "run it so much later"},
     {"eta", 0, "TIME", NULL, false, "run it then (ISO 8601)"},
     {"expires", 0, "SECONDS|TIME", NULL, false, "do not run it after that"},
-    {"queue", 'Q', "NAME", NULL, false, "else the default queue"},
+    {"queue", 'Q', "NAME", NULL, false, "else what task_routes says"},
+    {"exchange", 0, "NAME", NULL, false, "to this exchange"},
+    {"routing-key", 0, "KEY", NULL, false, "with this routing key"},
     {"priority", 0, "N", NULL, false, "0 to 9; on Redis 0 comes first"},
     {"task-id", 0, "ID", NULL, false, "else a random one"},
     {"wait", 'w', NULL, NULL, false, "wait for the result and print it"},
@@ -38,6 +40,7 @@ const struct cli_flag result_flags[] = {
 struct call {
     struct task_new task;
     char id[ID_LEN + 1], origin[128];
+    struct topology *topology;
     struct message *msg;
 };
 
@@ -116,9 +119,30 @@ read_numbers(const struct cli *c, struct task_new *t)
 }
 
 static int
+set_route(struct call *k, const struct cli *c)
+{
+    struct task_route r = {
+        .queue = text(cli_flag(c, "queue")),
+        .exchange = text(cli_flag(c, "exchange")),
+        .routing_key = text(cli_flag(c, "routing-key")),
+        .priority = k->task.priority,
+    };
+    struct error err;
+
+    if (topology_new(&k->topology, &c->config, &err) != ST_OK ||
+        topology_route(k->topology, k->task.name, &r, &err) != ST_OK)
+        return cli_fail(EXIT_USAGE, "%s", err.text);
+    k->task.exchange = r.exchange;
+    k->task.routing_key = r.routing_key;
+    k->task.priority = r.priority;
+    k->task.delivery_mode = r.delivery_mode;
+    return EXIT_OK;
+}
+
+static int
 call_init(struct call *k, const struct cli *c)
 {
-    const char *queue = cli_flag(c, "queue"), *id = cli_flag(c, "task-id");
+    const char *id = cli_flag(c, "task-id");
     char host[64] = "localhost";
     struct error err;
     int rc;
@@ -130,14 +154,14 @@ call_init(struct call *k, const struct cli *c)
     k->task.name = text(c->args[0]);
     k->task.id = text(id != NULL ? id : k->id);
     k->task.origin = text(k->origin);
-    k->task.exchange = text("");
-    k->task.routing_key = text(queue ? queue : c->config.task_default_queue);
     k->task.compression = text(c->config.task_compression);
     rc = read_json(c, "args", json_type_array, &k->task.args);
     if (rc == EXIT_OK)
         rc = read_json(c, "kwargs", json_type_object, &k->task.kwargs);
     if (rc == EXIT_OK)
         rc = read_numbers(c, &k->task);
+    if (rc == EXIT_OK)
+        rc = set_route(k, c);
     if (rc == EXIT_OK && task_encode(&k->task, &k->msg, &err) != ST_OK)
         rc = cli_fail(EXIT_USAGE, "%s", err.text);
     return rc;
@@ -147,6 +171,7 @@ static void
 call_fini(struct call *k)
 {
     message_free(k->msg);
+    topology_free(k->topology);
     json_object_put(k->task.args);
     json_object_put(k->task.kwargs);
 }

@@ -133,7 +133,7 @@ client_open(struct client *k, const struct config *config, unsigned what,
         .failed = on_failed,
     };
     char instance[ID_LEN + 1];
-    const struct broker_opts opts = {
+    struct broker_opts opts = {
         .url = config->broker_url,
         .config = config,
         .instance = k->delivered != NULL ? instance : NULL,
@@ -141,6 +141,9 @@ client_open(struct client *k, const struct config *config, unsigned what,
     enum status st = ST_OK;
 
     id_new(instance);
+    if (topology_new(&k->topology, config, err) != ST_OK)
+        return err->code;
+    opts.topology = k->topology;
     if (uv_loop_init(&k->loop) != 0)
         return error_set(err, ST_NOMEM, "no event loop");
     uv_timer_init(&k->loop, &k->tick);
@@ -179,8 +182,10 @@ client_publish(struct client *k, const struct message *m, struct error *err)
 void
 client_close(struct client *k)
 {
-    if (k->tick.loop == NULL)
-        return; /* client_open() was not called, or made no loop */
+    if (k->tick.loop == NULL) { /* client_open() was not called, or no loop */
+        topology_free(k->topology);
+        return;
+    }
     if (k->broker != NULL) {
         k->closing++;
         k->broker->ops->close(k->broker, FLUSH_MS, on_closed, k);
@@ -194,4 +199,5 @@ client_close(struct client *k)
     uv_close((uv_handle_t *)&k->tick, NULL);
     uv_run(&k->loop, UV_RUN_DEFAULT);
     uv_loop_close(&k->loop);
+    topology_free(k->topology);
 }

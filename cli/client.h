@@ -27,6 +27,7 @@ struct client {
     /* Set by a command that consumes, before client_open(). */
     void (*delivered)(void *arg, const struct delivery *d);
     void *arg;
+    struct topology *topology;
 };
 
 enum { CLIENT_BROKER = 1, CLIENT_RESULT = 2 };

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "protocol/topology.h"
+
 const struct cli_flag config_flags[] = {
     {"manual", 0, NULL, NULL, false,
      "print docs/configuration.md: all settings and what they mean"},
@@ -32,7 +34,8 @@ cmd_config(struct cli *c)
     free(text);
     buf_fini(&b);
     if (rc == EXIT_OK && cli_flag(c, "manual") == NULL &&
-        config_check(&c->config, &err) != ST_OK)
+        (config_check(&c->config, &err) != ST_OK ||
+         topology_check(&c->config, &err) != ST_OK))
         rc = cli_fail(EXIT_FAILED, "%s", err.text);
     return rc;
 }

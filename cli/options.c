@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "protocol/topology.h"
+
 /* What getopt_long() returns for a flag and for a setting. */
 enum { FLAG_BASE = 1000, SETTING_BASE = 2000, HELP_OPTION = 3000, CONFIG_FILE };
 
@@ -324,7 +326,8 @@ load_settings(struct cli *c, const char *file)
         return cli_fail(EXIT_USAGE, "%s", err.text);
     rc = apply_flags(c);
     if (rc == EXIT_OK && !c->command->unchecked &&
-        config_check(&c->config, &err) != ST_OK)
+        (config_check(&c->config, &err) != ST_OK ||
+         topology_check(&c->config, &err) != ST_OK))
         rc = cli_fail(EXIT_USAGE, "%s", err.text);
     return rc;
 }

@@ -15,14 +15,16 @@ enum { PREFETCH = 1000 };
 
 const struct cli_flag purge_flags[] = {
     {"force", 'f', NULL, NULL, false, "do not ask"},
-    {"queues", 'Q', "LIST", "task_queues", true,
-     "these queues (comma list); else the default queue"},
+    {"queues", 'Q', "LIST", "worker_queues", true,
+     "these queues (comma list); else all of task_queues"},
+    {"exclude-queues", 'X', "LIST", "worker_exclude_queues", true,
+     "not these queues (comma list)"},
     {.name = NULL},
 };
 
 struct purge {
     struct client k;
-    struct slice queue;
+    const struct queue_def *queue;
     int64_t waiting; /* as last told by the broker */
     bool told;
     enum status st;
@@ -56,7 +58,7 @@ ask_depth(struct purge *p, struct error *err)
     enum status st;
 
     p->told = false;
-    st = ops->depth(p->k.broker, p->queue, on_depth, p);
+    st = ops->depth(p->k.broker, slice_of(p->queue->name), on_depth, p);
     if (st != ST_OK)
         return error_set(err, st, "%s", status_text(st));
     st = client_run(&p->k, &p->told, CLIENT_PATIENCE, err);
@@ -86,13 +88,13 @@ purge_queue(struct purge *p, struct error *err)
             st = ask_depth(p, err);
     } while (st == ST_OK && (p->waiting > 0 || p->removed != before));
     if (st == ST_OK)
-        st = ops->cancel(p->k.broker, p->queue, err);
+        st = ops->cancel(p->k.broker, slice_of(p->queue->name), err);
     return st;
 }
 
 /* Celery asks, too. */
 static bool
-confirmed(const char *queues)
+confirmed(const struct topology *t)
 {
     char line[16];
 
@@ -100,31 +102,30 @@ confirmed(const char *queues)
         cli_fail(EXIT_USAGE, "purge: not without -f: nobody to ask");
         return false;
     }
-    printf(
-        "This removes all waiting messages from: %s\nAre you sure (yes/no)? ",
-        queues);
+    printf("This removes all waiting messages from:");
+    for (size_t i = 0; i < topology_count(t); i++)
+        if (topology_at(t, i)->consumed)
+            printf(" %s", topology_at(t, i)->name);
+    printf("\nAre you sure (yes/no)? ");
     fflush(stdout);
     return fgets(line, sizeof(line), stdin) != NULL &&
            strcmp(line, "yes\n") == 0;
 }
 
 static int
-purge_all(struct purge *p, const char *queues)
+purge_all(struct purge *p, const struct topology *t)
 {
     int count = 0, rc = EXIT_OK;
     struct error err;
 
-    while (*queues != '\0' && rc == EXIT_OK) {
-        size_t len = strcspn(queues, ",");
-
-        p->queue = (struct slice){queues, len};
-        if (len > 0) {
-            count++;
-            if (purge_queue(p, &err) != ST_OK)
-                rc = cli_fail(EXIT_FAILED, "queue %.*s: %s", (int)len, queues,
-                              err.text);
-        }
-        queues += len + (queues[len] == ',');
+    for (size_t i = 0; i < topology_count(t) && rc == EXIT_OK; i++) {
+        p->queue = topology_at(t, i);
+        if (!p->queue->consumed || p->queue->broadcast)
+            continue;
+        count++;
+        if (purge_queue(p, &err) != ST_OK)
+            rc =
+                cli_fail(EXIT_FAILED, "queue %s: %s", p->queue->name, err.text);
     }
     if (rc != EXIT_OK)
         return rc;
@@ -141,21 +142,23 @@ purge_all(struct purge *p, const char *queues)
 int
 cmd_purge(struct cli *c)
 {
-    const char *queues = c->config.task_queues;
+    struct topology *t = NULL;
     struct purge p = {0};
     struct error err;
-    int rc;
+    int rc = EXIT_OK;
 
-    if (*queues == '\0')
-        queues = c->config.task_default_queue;
-    if (cli_flag(c, "force") == NULL && !confirmed(queues))
-        return EXIT_USAGE;
+    if (topology_new(&t, &c->config, &err) != ST_OK)
+        return cli_fail(EXIT_USAGE, "%s", err.text);
+    if (cli_flag(c, "force") == NULL && !confirmed(t))
+        rc = EXIT_USAGE;
     p.k.delivered = on_delivered;
     p.k.arg = &p;
-    if (client_open(&p.k, &c->config, CLIENT_BROKER, &err) != ST_OK)
+    if (rc == EXIT_OK &&
+        client_open(&p.k, &c->config, CLIENT_BROKER, &err) != ST_OK)
         rc = cli_fail(EXIT_FAILED, "%s", err.text);
-    else
-        rc = purge_all(&p, queues);
+    if (rc == EXIT_OK)
+        rc = purge_all(&p, t);
     client_close(&p.k);
+    topology_free(t);
     return rc;
 }

@@ -19,8 +19,10 @@
 /* `celery worker`'s flags.  Those without an effect here are accepted, so that
  * a command line can be taken over as it is; the help says so. */
 const struct cli_flag worker_flags[] = {
-    {"queues", 'Q', "LIST", "task_queues", true,
-     "consume these queues (comma list); else the default queue"},
+    {"queues", 'Q', "LIST", "worker_queues", true,
+     "consume these queues (comma list); else all of task_queues"},
+    {"exclude-queues", 'X', "LIST", "worker_exclude_queues", true,
+     "do not consume these queues (comma list)"},
     {"concurrency", 'c', "N", "worker_concurrency", false,
      "executor processes for blocking tasks; 0: one a core"},
     {"hostname", 'n', "NAME", "worker_hostname", false,

@@ -131,30 +131,42 @@ set_times(struct canvas *c, struct json_object *options, struct task_new *t)
                        &t->expires_us);
 }
 
-/* A queue, or an exchange with a key, or what the router says.  map and starmap
- * go where the task that they run goes. */
-static void
+/* As given, also above 9; AMQP has an octet for it. */
+static int
+priority(struct json_object *options)
+{
+    int64_t p = json_get_int(options, "priority", -1);
+
+    return (int)(p < 0 ? -1 : p > 255 ? 255 : p);
+}
+
+/* map and starmap go where the task that they run goes. */
+static enum status
 set_route(struct canvas *c, struct json_object *sig, struct task_new *t)
 {
     struct json_object *options = json_get(sig, "options");
-    struct slice queue = json_get_str(options, "queue");
-    struct slice exchange = json_get_str(options, "exchange");
-    struct slice key = json_get_str(options, "routing_key");
-    struct slice task = signature_task(sig), inner;
+    struct slice task = signature_task(sig);
+    struct slice inner =
+        signature_task(json_get(json_get(sig, "kwargs"), "task"));
+    int64_t mode = json_get_int(options, "delivery_mode", 0);
+    struct task_route r = {
+        .queue = json_get_str(options, "queue"),
+        .exchange = json_get_str(options, "exchange"),
+        .exchange_type = json_get_str(options, "exchange_type"),
+        .routing_key = json_get_str(options, "routing_key"),
+        .priority = priority(options),
+        .delivery_mode = mode == 1 || mode == 2 ? (int)mode : 0,
+    };
+    enum status st;
 
-    t->exchange = slice_of("");
-    t->routing_key = queue;
-    if (queue.len > 0)
-        return;
-    if (exchange.len > 0 && key.len > 0) {
-        t->exchange = exchange;
-        t->routing_key = key;
-        return;
-    }
-    inner = signature_task(json_get(json_get(sig, "kwargs"), "task"));
     if (signature_type(sig) != SIG_TASK && inner.len > 0)
         task = inner;
-    t->routing_key = slice_of(c->ctx->route(c->ctx->route_arg, task));
+    st = topology_route(c->ctx->topology, task, &r, c->err);
+    t->exchange = r.exchange;
+    t->routing_key = r.routing_key;
+    t->priority = r.priority;
+    t->delivery_mode = r.delivery_mode;
+    return st;
 }
 
 static void
@@ -169,15 +181,6 @@ set_ids(struct canvas *c, struct json_object *options, struct task_new *t)
     if (t->reply_to.ptr == NULL)
         t->reply_to = c->ctx->reply_to;
     t->origin = c->ctx->origin;
-}
-
-/* As given, also above 9; AMQP has an octet for it. */
-static int
-priority(struct json_object *options)
-{
-    int64_t p = json_get_int(options, "priority", -1);
-
-    return (int)(p < 0 ? -1 : p > 255 ? 255 : p);
 }
 
 static enum status
@@ -205,7 +208,6 @@ fill(struct canvas *c, struct json_object *sig, const struct parts *p,
     t->retries = json_get_int(options, "retries", 0);
     t->hard_limit = json_get_double(options, "time_limit", 0);
     t->soft_limit = json_get_double(options, "soft_time_limit", 0);
-    t->priority = priority(options);
     t->ignore_result =
         ignore != NULL && json_object_get_boolean(ignore) ? 1 : 0;
     t->replaced_task_nesting =
@@ -213,7 +215,8 @@ fill(struct canvas *c, struct json_object *sig, const struct parts *p,
     t->compression = json_get_str(options, "compression");
     t->now_us = c->ctx->now_us;
     set_ids(c, options, t);
-    set_route(c, sig, t);
+    if (set_route(c, sig, t) != ST_OK)
+        return c->err->code;
     return set_times(c, options, t);
 }
 

@@ -2,6 +2,7 @@
 #define PROTOCOL_SIGNATURE_H
 
 #include "protocol/task.h"
+#include "protocol/topology.h"
 
 /* Signatures (canvas dicts) stay JSON objects, so that nothing of what Python
  * put in is lost; these functions read them (celery-wire.md 6.1). */
@@ -33,8 +34,7 @@ struct signature_context {
     struct json_object *partial; /* array put before the args; NULL: none */
     struct slice root_id, parent_id, reply_to, origin; /* ptr NULL: none */
     struct json_object *chain; /* what is left of a chain, reversed; or NULL */
-    const char *(*route)(void *arg, struct slice task); /* queue; not NULL */
-    void *route_arg;
+    const struct topology *topology; /* where tasks go; NULL: to "celery" */
     int64_t now_us;
 };
 

@@ -82,6 +82,7 @@ struct task_new {
     int64_t now_us;    /* for the property expiration; 0: leave that out */
     int ignore_result; /* -1: false */
     int priority;      /* -1: 0 */
+    int delivery_mode; /* 0: 2 */
     struct slice exchange, routing_key; /* "" and the queue, usually */
     struct slice compression;           /* "": none; a name of section 2.4 */
     struct slice argsrepr, kwargsrepr;  /* ptr NULL: made from args, kwargs */

@@ -265,7 +265,7 @@ encode_properties(const struct task_new *t, struct message *m)
     enum status st;
 
     id_new(tag);
-    m->delivery_mode = 2;
+    m->delivery_mode = t->delivery_mode != 0 ? t->delivery_mode : 2;
     m->priority = t->priority < 0 ? 0 : t->priority;
     st = message_set(&m->content_type, slice_of("application/json"));
     if (st == ST_OK)

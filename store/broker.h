@@ -3,6 +3,7 @@
 
 #include "base/config.h"
 #include "protocol/message.h"
+#include "protocol/topology.h"
 
 #include <uv.h>
 
@@ -52,6 +53,9 @@ struct broker {
 struct broker_opts {
     const char *url;
     const struct config *config; /* borrowed: until close */
+    /* What the settings define, for what a publish or consume needs to be
+     * declared; borrowed: until close.  NULL: nothing is defined. */
+    const struct topology *topology;
     /* Names this consumer among all nodes and over time: <node>/<random>.  What
      * it has taken and not settled can be handed back in its name after its
      * death (adopt).  NULL: a client that only publishes. */
@@ -74,18 +78,20 @@ struct broker_ops {
     void (*close)(struct broker *b, uint32_t flush_ms,
                   void (*closed)(void *arg), void *arg);
 
-    /* m is borrowed; exchange "" with routing_key = queue, or a declared one.
-     * ST_BUSY: the bound on what waits unsent is reached. */
+    /* m is borrowed; exchange "" with routing_key = queue, or a named exchange.
+     * What the topology says of them is declared first, and a queue that it
+     * does not know is made as Celery makes it.  ST_BUSY: the bound on what
+     * waits unsent is reached. */
     enum status (*publish)(struct broker *b, const struct message *m,
                            void *cookie, struct error *err);
     /* To a fanout exchange (pidbox, events): best effort, no answer. */
     enum status (*publish_fanout)(struct broker *b, struct slice exchange,
                                   const struct message *m, struct error *err);
 
-    /* Declares queue (with the exchange and binding of the same name, as Celery
-     * does) and consumes from it; may be called before ready, is redone after
-     * each reconnect. */
-    enum status (*consume)(struct broker *b, struct slice queue,
+    /* Declares q with its exchanges and bindings, as Celery does, and consumes
+     * from it; may be called before ready, is redone after each reconnect.  q
+     * is borrowed for the call. */
+    enum status (*consume)(struct broker *b, const struct queue_def *q,
                            struct error *err);
     /* Consumes a queue of our own that others answer to: in no exchange, gone
      * when we are, and expires_s later at the latest (0: no limit).  Ready only

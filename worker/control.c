@@ -230,6 +230,8 @@ static const struct control_command orders[] = {
     {"terminate", NULL, order_terminate, false},
     {"time_limit", NULL, order_time_limit, false},
     {"hello", NULL, order_hello, false},
+    {"add_consumer", NULL, order_add_consumer, false},
+    {"cancel_consumer", NULL, order_cancel_consumer, false},
     {"shutdown", NULL, order_shutdown, true},
     {NULL, NULL, NULL, false},
 };

@@ -18,6 +18,9 @@ struct control_command {
 /* worker/control_dump.c: commands that only show; ends with a NULL name. */
 extern const struct control_command control_dumps[];
 
+/* worker/queues.c */
+control_fn order_add_consumer, order_cancel_consumer;
+
 /* {"ok": text} or {"error": text} */
 struct json_object *control_say(const char *key, const char *text);
 

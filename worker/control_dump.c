@@ -221,67 +221,16 @@ dump_clock(struct node *n, struct json_object *args)
 /* ---- queues ---- */
 
 static struct json_object *
-exchange_of(const char *name)
-{
-    static const char *const unset[] = {"arguments", "delivery_mode"};
-    struct json_object *o = json_object_new_object();
-
-    field_text(o, "name", name);
-    field_text(o, "type", "direct");
-    for (size_t i = 0; i < sizeof(unset) / sizeof(unset[0]); i++)
-        field_null(o, unset[i]);
-    field_bool(o, "durable", true);
-    field_bool(o, "passive", false);
-    field_bool(o, "auto_delete", false);
-    field_bool(o, "no_declare", false);
-    return o;
-}
-
-static struct json_object *
-queue_of(const char *name)
-{
-    static const char *const unset[] = {
-        "queue_arguments", "binding_arguments", "consumer_arguments",
-        "alias",           "no_declare",        "expires",
-        "message_ttl",     "max_length",        "max_length_bytes",
-        "max_priority",
-    };
-    struct json_object *o = json_object_new_object();
-
-    field_text(o, "name", name);
-    field_take(o, "exchange", exchange_of(name));
-    field_text(o, "routing_key", name);
-    for (size_t i = 0; i < sizeof(unset) / sizeof(unset[0]); i++)
-        field_null(o, unset[i]);
-    field_bool(o, "durable", true);
-    field_bool(o, "exclusive", false);
-    field_bool(o, "auto_delete", false);
-    field_bool(o, "no_ack", false);
-    field_take(o, "bindings", json_object_new_array());
-    return o;
-}
-
-static struct json_object *
 dump_queues(struct node *n, struct json_object *args)
 {
     struct json_object *list = json_object_new_array();
-    const char *p = n->config->task_queues;
 
     (void)args;
-    if (!p[strspn(p, ", ")])
-        add(list, queue_of(n->config->task_default_queue));
-    while (*p) {
-        char name[LINE_MAX_BYTES];
-        size_t len;
+    for (size_t i = 0; i < topology_count(n->topology); i++) {
+        const struct queue_def *q = topology_at(n->topology, i);
 
-        p += strspn(p, ", ");
-        len = strcspn(p, ", ");
-        if (len && len < sizeof(name)) {
-            memcpy(name, p, len);
-            name[len] = '\0';
-            add(list, queue_of(name));
-        }
-        p += len;
+        if (q->consumed)
+            add(list, json_object_get(q->doc));
     }
     return list;
 }

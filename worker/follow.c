@@ -132,8 +132,7 @@ follow_apply(struct request *rq, struct json_object *sig,
         .parent_id = tm->id,
         .reply_to = tm->reply_to,
         .chain = chain,
-        .route = node_route,
-        .route_arg = rq->n,
+        .topology = rq->n->topology,
         .now_us = clock_unix_us(),
     };
     const char *host = strchr(rq->n->name, '@');

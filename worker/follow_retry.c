@@ -29,6 +29,39 @@ raw_body(const struct task_message *tm)
     return body;
 }
 
+/* What waited in RabbitMQ came out of another exchange than it was sent to,
+ * with a longer key (celery-wire.md 4.5). */
+enum { DELAY_PREFIX = 56 };
+
+static bool
+has_waited(const struct task_message *tm)
+{
+    const char *e = tm->msg->exchange, *key = tm->msg->routing_key;
+
+    return e && key && !strncmp(e, "celery_delayed_", 15) &&
+           strspn(key, "01.") >= DELAY_PREFIX;
+}
+
+/* Where it was sent to.  From the anonymous exchange it goes to the queue it
+ * came from: on Redis the routing key may name a priority's list. */
+static void
+set_address(const struct request *rq, struct task_new *t)
+{
+    const struct message *m = rq->tm.msg;
+    const struct queue_def *q =
+        topology_find(rq->n->topology, text_of(rq->queue_name));
+
+    t->exchange = text_of(m->exchange);
+    t->routing_key = text_of(m->routing_key);
+    t->delivery_mode = m->delivery_mode == 1 ? 1 : 2;
+    if (has_waited(&rq->tm)) {
+        t->exchange = text_of(q ? q->bindings[0].exchange.name : "");
+        t->routing_key = text_of(m->routing_key + DELAY_PREFIX);
+    }
+    if (!t->exchange.len)
+        t->routing_key = text_of(rq->queue_name);
+}
+
 enum status
 follow_retry(struct request *rq, struct error *err)
 {
@@ -62,8 +95,6 @@ follow_retry(struct request *rq, struct error *err)
         .expires_us = tm->expires_us,
         .ignore_result = tm->ignore_result,
         .priority = tm->msg->priority,
-        .exchange = text_of(tm->msg->exchange),
-        .routing_key = text_of(tm->msg->routing_key),
         .compression = text_of(rq->n->config->task_compression),
         .argsrepr = tm->argsrepr,
         .kwargsrepr = tm->kwargsrepr,
@@ -71,10 +102,7 @@ follow_retry(struct request *rq, struct error *err)
         .stamped_headers = tm->stamped_headers,
     };
 
-    /* From the anonymous exchange it goes to the queue it came from: on Redis
-     * the routing key may name a priority's list. */
-    if (!t.exchange.len)
-        t.routing_key = text_of(rq->queue_name);
+    set_address(rq, &t);
     t.headers = request_custom_headers(tm);
     st = t.headers ? task_encode(&t, &m, err)
                    : error_set(err, ST_NOMEM, "out of memory");

@@ -81,16 +81,6 @@ any_blocking(void)
     return false;
 }
 
-static enum status
-read_routes(struct node *n, struct error *err)
-{
-    const char *text = n->config->task_routes;
-
-    if (!text[0])
-        return ST_OK;
-    return json_parse(node_slice(text), JSON_DEPTH, &n->routes, err);
-}
-
 /* ---- services ---- */
 
 static enum status
@@ -99,6 +89,7 @@ open_broker(struct node *n, struct error *err)
     const struct broker_opts o = {
         .url = n->config->broker_url,
         .config = n->config,
+        .topology = n->topology,
         .instance = n->instance,
         .adopt = n->page->dead[0] ? n->page->dead : NULL,
     };
@@ -149,29 +140,6 @@ open_pool(struct node *n, struct error *err)
     return pool_open(&n->pool, &o, &run_pool_events, n, err);
 }
 
-static enum status
-consume(struct node *n, struct error *err)
-{
-    const struct config *c = n->config;
-    const char *p = c->task_queues;
-    enum status st = ST_OK;
-
-    if (!p[strspn(p, ", ")])
-        return n->broker->ops->consume(n->broker,
-                                       node_slice(c->task_default_queue), err);
-    while (st == ST_OK && *p) {
-        struct slice s;
-
-        p += strspn(p, ", ");
-        s.ptr = p;
-        s.len = strcspn(p, ", ");
-        p += s.len;
-        if (s.len)
-            st = n->broker->ops->consume(n->broker, s, err);
-    }
-    return st;
-}
-
 static void
 make_metrics(struct node *n)
 {
@@ -218,7 +186,7 @@ node_fini(struct node *n)
     map_fini(&n->by_id);
     revoked_fini(&n->revoked);
     lost_fini(n);
-    json_object_put(n->routes);
+    topology_free(n->topology);
     uv_loop_close(&n->loop);
 }
 
@@ -236,7 +204,7 @@ open_all(struct node *n, struct error *err)
     enum status st = register_tasks(n->config, err);
 
     if (st == ST_OK)
-        st = read_routes(n, err);
+        st = topology_new(&n->topology, n->config, err);
     if (st == ST_OK)
         st = open_services(n, err);
     if (st == ST_OK)
@@ -251,7 +219,7 @@ begin(struct node *n)
 
     if (n->phase != NODE_STARTING)
         return;
-    if (open_broker(n, &err) == ST_OK && consume(n, &err) == ST_OK) {
+    if (open_broker(n, &err) == ST_OK && node_consume(n, &err) == ST_OK) {
         if (n->config->worker_enable_remote_control)
             control_subscribe(n);
         flow_changed(n);

@@ -69,8 +69,8 @@ struct node {
     bool took_blocking, took_other; /* since it was looked at last */
     uint64_t fetch_since_us; /* it should be answered since; 0: not fetching */
 
-    struct json_object *routes; /* task_routes; NULL: none */
-    struct list outgoing;       /* messages not confirmed yet */
+    struct topology *topology; /* its queues, and the way of tasks to queues */
+    struct list outgoing;      /* messages not confirmed yet */
     size_t outgoing_count;
 
     struct revoked revoked;
@@ -198,15 +198,15 @@ enum status node_publish(struct node *n, struct request *rq,
 void node_published(struct node *n, void *cookie, enum status st);
 void node_publish_end(struct node *n); /* forgets what is not confirmed */
 
-/* route.c: the queue of a task; arg is the node. */
-const char *node_route(void *arg, struct slice task);
-
 /* state.c: states that a running task reports, and STARTED. */
 void node_store_state(struct request *rq, struct slice state,
                       struct json_object *meta);
 void node_store_started(struct request *rq);
 /* FAILURE WorkerLostError for a task that nobody holds any more. */
 void node_store_lost(struct node *n, struct slice id, const char *text);
+
+/* queues.c: what is consumed. */
+enum status node_consume(struct node *n, struct error *err);
 
 /* control.c */
 void control_subscribe(struct node *n);

@@ -77,6 +77,8 @@ in_up(void *arg)
     struct broker_amqp *b = arg;
 
     b->in_up = true;
+    if (b->delays)
+        amq_delay_start(b);
     amq_fanout_start(b, clock_mono_us());
     check_ready(b);
     turn_ask(&b->turn);
@@ -443,6 +445,8 @@ open_broker(struct broker **out, uv_loop_t *loop, const struct broker_opts *o,
     b->ev = *ev;
     b->arg = arg;
     b->consumes = o->instance != NULL;
+    b->topology = o->topology;
+    b->delays = topology_has_quorum(o->topology);
     st = open_links(b, o, err);
     if (st != ST_OK) {
         map_fini(&b->by_id);

@@ -15,6 +15,7 @@
  *   broker_settle.c   acknowledging, giving back
  *   broker_publish.c  publishing, with confirms
  *   broker_target.c   that there is a queue or an exchange before we publish
+ *   broker_delay.c    Celery's native delayed delivery
  *   broker_fanout.c   fanout exchanges
  *
  * Two connections: RabbitMQ stops reading from one that publishes while it is
@@ -27,7 +28,8 @@ enum {
     PUBLISH_BYTES_MAX = 64 * 1024 * 1024,
     WINDOW = 4096, /* messages published and not confirmed; a power of two */
     PREFETCH_MAX = 65535,
-    TARGETS_MAX = 4096
+    TARGETS_MAX = 4096,
+    NAME_MAX_BYTES = 255 /* a short string */
 };
 
 /* Channels of the incoming connection. */
@@ -44,7 +46,8 @@ enum queue_state {
 
 struct queue {
     struct broker_amqp *b;
-    char *name;
+    struct queue_def *def;
+    const char *name; /* def's */
     unsigned slot;
     bool wanted; /* not cancelled */
     enum queue_state state;
@@ -54,6 +57,8 @@ struct queue {
     unsigned used;     /* what it has */
     size_t held;       /* of all consumers */
     uint64_t retry_us, cancelled_us;
+    bool quorum;    /* defined as one, or found to be one */
+    bool complains; /* that it cannot be declared was told */
 };
 
 struct subscription {
@@ -93,6 +98,7 @@ struct publish {
     bool reply;
     unsigned attempts;
     char *exchange, *key; /* in the memory after this struct, as all else */
+    char *origin; /* the exchange that it goes to later; "": it does not wait */
     struct slice head, body;
     size_t bytes;
 };
@@ -102,6 +108,8 @@ struct broker_amqp {
     uv_loop_t *loop;
     struct broker_events ev;
     void *arg;
+    const struct topology *topology; /* borrowed; or NULL */
+    bool delays;                     /* ETA tasks wait in the broker */
     bool consumes;
     struct amq_link *in; /* NULL: publishes only */
     struct amq_link *out;
@@ -142,8 +150,14 @@ struct broker_amqp {
 };
 
 /* broker_declare.c */
-/* The exchange and queue of name, bound by it. */
-void amq_declare_queue(struct amq_job *j, uint16_t channel, const char *name);
+/* q with its exchanges and bindings.  ST_NOMEM, ST_TOOBIG: its arguments. */
+enum status amq_declare_queue(struct amq_job *j, uint16_t channel,
+                              const struct queue_def *q);
+/* Of a queue that is not ours to declare: the exchange alone. */
+enum status amq_declare_exchange_of(struct amq_job *j, uint16_t channel,
+                                    const struct binding_def *b);
+enum status amq_declare_arguments(struct json_object *arguments,
+                                  amqp_pool_t *pool, amqp_table_t *out);
 /* False: an exchange that Celery has no own name for. */
 bool amq_declare_exchange(struct amq_job *j, uint16_t channel,
                           const char *name);
@@ -155,7 +169,7 @@ void amq_declare_subscription(struct amq_job *j, uint16_t channel,
 amqp_exchange_declare_t amq_exchange_fields(const char *name);
 
 /* broker_queues.c */
-enum status amq_consume(struct broker *base, struct slice queue,
+enum status amq_consume(struct broker *base, const struct queue_def *def,
                         struct error *err);
 enum status amq_cancel(struct broker *base, struct slice queue,
                        struct error *err);
@@ -197,6 +211,20 @@ void amq_publish_returned(struct broker_amqp *b, const struct amq_content *c);
 void amq_publish_lost(struct broker_amqp *b); /* what is under way */
 void amq_publish_unreachable(struct broker_amqp *b, enum status st);
 void amq_publishes_free(struct broker_amqp *b);
+
+/* broker_delay.c */
+enum { DELAY_LEVELS = 28, DELAY_PREFIX = 2 * DELAY_LEVELS };
+/* The exchanges and queues in which messages wait. */
+enum status amq_declare_delay(struct amq_job *j, uint16_t channel,
+                              const char *queue_type);
+/* Binds q, which is declared, to where they come out. */
+enum status amq_declare_delayed(struct amq_job *j, uint16_t channel,
+                                const struct queue_def *q);
+/* Where m goes if it has to wait: true, and key (NAME_MAX_BYTES + 1) is set. */
+bool amq_delay(const struct broker_amqp *b, const struct message *m, char *key);
+extern const char amq_delay_exchange[];
+void amq_delay_start(struct broker_amqp *b); /* the consuming side is up */
+void amq_delay_bind(struct broker_amqp *b, const struct queue *q);
 
 /* broker_target.c */
 /* False: it has been asked for. */

@@ -66,19 +66,96 @@ amq_declare_passive(struct amq_job *j, uint16_t channel, const char *exchange,
         amq_job_add(j, channel, AMQP_QUEUE_DECLARE_METHOD, &q);
 }
 
-void
-amq_declare_queue(struct amq_job *j, uint16_t channel, const char *name)
+enum status
+amq_declare_arguments(struct json_object *arguments, amqp_pool_t *pool,
+                      amqp_table_t *out)
 {
-    amqp_exchange_declare_t e = {
-        .exchange = amq_bytes(name), .type = amq_bytes("direct"), .durable = 1};
-    amqp_queue_declare_t q = {.queue = amq_bytes(name), .durable = 1};
-    amqp_queue_bind_t bind = {.queue = amq_bytes(name),
-                              .exchange = amq_bytes(name),
-                              .routing_key = amq_bytes(name)};
+    struct error err;
 
-    amq_job_add(j, channel, AMQP_EXCHANGE_DECLARE_METHOD, &e);
-    amq_job_add(j, channel, AMQP_QUEUE_DECLARE_METHOD, &q);
-    amq_job_add(j, channel, AMQP_QUEUE_BIND_METHOD, &bind);
+    return amq_table_encode(arguments, pool, out, &err);
+}
+
+static enum status
+declare_exchange(struct amq_job *j, uint16_t channel,
+                 const struct exchange_def *e, amqp_pool_t *pool)
+{
+    amqp_exchange_declare_t d = {.exchange = amq_bytes(e->name),
+                                 .type = amq_bytes(e->type),
+                                 .durable = e->durable,
+                                 .auto_delete = e->auto_delete};
+    enum status st;
+
+    if (!exchange_def_is_ours(e))
+        return ST_OK;
+    st = amq_declare_arguments(e->arguments, pool, &d.arguments);
+    if (st == ST_OK)
+        amq_job_add(j, channel, AMQP_EXCHANGE_DECLARE_METHOD, &d);
+    return st;
+}
+
+static enum status
+declare_queue(struct amq_job *j, uint16_t channel, const struct queue_def *q,
+              amqp_pool_t *pool)
+{
+    amqp_queue_declare_t d = {.queue = amq_bytes(q->name),
+                              .durable = q->durable,
+                              .exclusive = q->exclusive,
+                              .auto_delete = q->auto_delete};
+    enum status st = amq_declare_arguments(q->arguments, pool, &d.arguments);
+
+    if (st == ST_OK)
+        amq_job_add(j, channel, AMQP_QUEUE_DECLARE_METHOD, &d);
+    return st;
+}
+
+static enum status
+bind_queue(struct amq_job *j, uint16_t channel, const struct queue_def *q,
+           const struct binding_def *b, amqp_pool_t *pool)
+{
+    amqp_queue_bind_t d = {.queue = amq_bytes(q->name),
+                           .exchange = amq_bytes(b->exchange.name),
+                           .routing_key = amq_bytes(b->routing_key)};
+    enum status st;
+
+    if (*b->exchange.name == '\0')
+        return ST_OK;
+    st = amq_declare_arguments(b->arguments, pool, &d.arguments);
+    if (st == ST_OK)
+        amq_job_add(j, channel, AMQP_QUEUE_BIND_METHOD, &d);
+    return st;
+}
+
+enum status
+amq_declare_exchange_of(struct amq_job *j, uint16_t channel,
+                        const struct binding_def *b)
+{
+    amqp_pool_t pool;
+    enum status st;
+
+    init_amqp_pool(&pool, 4096);
+    st = declare_exchange(j, channel, &b->exchange, &pool);
+    empty_amqp_pool(&pool);
+    return st;
+}
+
+enum status
+amq_declare_queue(struct amq_job *j, uint16_t channel,
+                  const struct queue_def *q)
+{
+    enum status st = ST_OK;
+    amqp_pool_t pool;
+
+    if (q->no_declare)
+        return ST_OK;
+    init_amqp_pool(&pool, 4096);
+    for (size_t i = 0; i < q->binding_count && st == ST_OK; i++)
+        st = declare_exchange(j, channel, &q->bindings[i].exchange, &pool);
+    if (st == ST_OK)
+        st = declare_queue(j, channel, q, &pool);
+    for (size_t i = 0; i < q->binding_count && st == ST_OK; i++)
+        st = bind_queue(j, channel, q, &q->bindings[i], &pool);
+    empty_amqp_pool(&pool);
+    return st;
 }
 
 static amqp_table_entry_t

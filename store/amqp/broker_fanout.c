@@ -11,12 +11,7 @@
 #include "store/amqp/content.h"
 #include "store/amqp/table.h"
 
-enum {
-    NAME_MAX_BYTES = 255,
-    TAG_BYTES = 32,
-    RETRY_US = 1000 * 1000,
-    BACKLOG_MAX = 4 * 1024 * 1024
-};
+enum { TAG_BYTES = 32, RETRY_US = 1000 * 1000, BACKLOG_MAX = 4 * 1024 * 1024 };
 
 /* ---- subscribing ---- */
 

@@ -11,19 +11,23 @@
 #include "store/amqp/table.h"
 
 enum {
-    NAME_MAX_BYTES = 255,
     BACKLOG_MAX = 4 * 1024 * 1024, /* unsent bytes of the connection */
     TRIES = 3 /* a queue may be deleted between declaring and publishing */
 };
 
 static const size_t BODY_MAX = (size_t)128 << 20; /* RabbitMQ's default */
 
+/* origin: the exchange that it goes to after it has waited, or "". */
+struct address {
+    const char *exchange, *key, *origin;
+};
+
 static struct publish *
-publish_new(const char *exchange, const char *key, struct slice head,
-            struct slice body)
+publish_new(const struct address *to, struct slice head, struct slice body)
 {
-    size_t e = strlen(exchange) + 1, k = strlen(key) + 1;
-    size_t bytes = e + k + head.len + body.len;
+    size_t e = strlen(to->exchange) + 1, k = strlen(to->key) + 1;
+    size_t o = strlen(to->origin) + 1;
+    size_t bytes = e + k + o + head.len + body.len;
     struct publish *p = malloc(sizeof *p + bytes);
     char *memory;
 
@@ -33,13 +37,15 @@ publish_new(const char *exchange, const char *key, struct slice head,
     *p = (struct publish){.bytes = sizeof *p + bytes,
                           .exchange = memory,
                           .key = memory + e,
-                          .head = {memory + e + k, head.len},
-                          .body = {memory + e + k + head.len, body.len}};
-    memcpy(p->exchange, exchange, e);
-    memcpy(p->key, key, k);
-    memcpy(p->key + k, head.ptr, head.len);
+                          .origin = memory + e + k,
+                          .head = {memory + e + k + o, head.len},
+                          .body = {memory + e + k + o + head.len, body.len}};
+    memcpy(p->exchange, to->exchange, e);
+    memcpy(p->key, to->key, k);
+    memcpy(p->origin, to->origin, o);
+    memcpy(p->origin + o, head.ptr, head.len);
     if (body.len > 0)
-        memcpy(p->key + k + head.len, body.ptr, body.len);
+        memcpy(p->origin + o + head.len, body.ptr, body.len);
     list_init(&p->node);
     return p;
 }
@@ -263,6 +269,9 @@ amq_publish(struct broker *base, const struct message *m, void *cookie,
 {
     struct broker_amqp *b = (struct broker_amqp *)base;
     struct slice body = {m->body, m->body_len};
+    char delayed[NAME_MAX_BYTES + 1];
+    struct address to = {m->exchange == NULL ? "" : m->exchange,
+                         m->routing_key == NULL ? "" : m->routing_key, ""};
     struct publish *p;
     struct buf head;
     enum status st = check(b, m, err);
@@ -279,9 +288,9 @@ amq_publish(struct broker *base, const struct message *m, void *cookie,
                        head.len, amq_link_frame_max(b->out));
     if (st != ST_OK)
         goto out;
-    p = publish_new(m->exchange == NULL ? "" : m->exchange,
-                    m->routing_key == NULL ? "" : m->routing_key,
-                    (struct slice){head.data, head.len}, body);
+    if (amq_delay(b, m, delayed))
+        to = (struct address){amq_delay_exchange, delayed, m->exchange};
+    p = publish_new(&to, (struct slice){head.data, head.len}, body);
     if (p == NULL) {
         st = error_set(err, ST_NOMEM, "no memory to publish");
         goto out;
@@ -297,6 +306,7 @@ out:
 enum status
 amq_publish_copy(struct broker_amqp *b, const struct held *h)
 {
+    const struct address to = {"", h->q->name, ""};
     struct publish *p = NULL;
     struct error err = {0};
     struct buf head;
@@ -305,8 +315,7 @@ amq_publish_copy(struct broker_amqp *b, const struct held *h)
     buf_init(&head, AMQ_FRAME_MAX);
     st = amq_content_copy(h->head, &head, &err);
     if (st == ST_OK)
-        p = publish_new("", h->q->name, (struct slice){head.data, head.len},
-                        h->body);
+        p = publish_new(&to, (struct slice){head.data, head.len}, h->body);
     buf_fini(&head);
     if (p == NULL)
         return st == ST_OK ? ST_NOMEM : st;

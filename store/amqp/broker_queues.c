@@ -17,7 +17,6 @@
 #include "store/amqp/table.h"
 
 enum {
-    NAME_MAX_BYTES = 255,
     TAG_BYTES = 48,
     RETRY_US = 1000 * 1000,
     SURPLUS_US = 200 * 1000,
@@ -60,6 +59,7 @@ begin_consumer(struct queue *q, unsigned limit)
     amqp_basic_consume_t consume = {.queue = amq_bytes(q->name), .nowait = 1};
     amqp_basic_cancel_t cancel = {.nowait = 1};
     bool replaces = q->consumer != 0;
+    amqp_pool_t pool;
 
     name_consumer(q, old);
     q->consumer = ++b->last_consumer;
@@ -68,8 +68,12 @@ begin_consumer(struct queue *q, unsigned limit)
     name_consumer(q, tag);
     consume.consumer_tag = amq_bytes(tag);
     cancel.consumer_tag = amq_bytes(old);
+    init_amqp_pool(&pool, 4096);
+    (void)amq_declare_arguments(q->def->consumer_arguments, &pool,
+                                &consume.arguments);
     (void)amq_link_send(b->in, IN_CONSUME, AMQP_BASIC_QOS_METHOD, &qos);
     (void)amq_link_send(b->in, IN_CONSUME, AMQP_BASIC_CONSUME_METHOD, &consume);
+    empty_amqp_pool(&pool);
     if (replaces)
         (void)amq_link_send(b->in, IN_CONSUME, AMQP_BASIC_CANCEL_METHOD,
                             &cancel);
@@ -96,6 +100,64 @@ amq_queue_of(struct broker_amqp *b, struct slice tag, uint64_t *consumer)
 /* ---- declaring ---- */
 
 static void
+declare_failed(struct queue *q, enum status st, const struct error *why)
+{
+    q->state = st == ST_LOST ? QUEUE_NEW : QUEUE_FAILED;
+    q->retry_us = clock_mono_us() + RETRY_US;
+    if (st != ST_LOST && !q->complains)
+        log_error("a queue cannot be declared, trying again",
+                  "queue=%s reason=%s", q->name, why->text);
+    q->complains = q->complains || st != ST_LOST;
+    turn_ask(&q->b->turn);
+}
+
+static void
+declared(struct queue *q)
+{
+    q->state = QUEUE_DECLARED;
+    q->complains = false;
+    if (q->b->delays)
+        amq_delay_bind(q->b, q);
+    turn_ask(&q->b->turn);
+}
+
+/* Whatever it is like, it is there. */
+static void
+on_found(void *arg, enum status st, uint32_t count, const struct error *why)
+{
+    struct queue *q = arg;
+
+    (void)count;
+    if (q->state != QUEUE_DECLARING)
+        return;
+    if (st == ST_OK)
+        declared(q);
+    else
+        declare_failed(q, st, why);
+}
+
+/* It, or its exchange, is not as we would have made it.  What RabbitMQ says of
+ * the difference may tell that it is a quorum queue. */
+static void
+look(struct queue *q, const struct error *why)
+{
+    struct amq_job *j = amq_job_new(on_found, q, NULL);
+
+    if (strstr(why->text, "'x-queue-type'") != NULL &&
+        strstr(why->text, "the value 'quorum'") != NULL)
+        q->quorum = true;
+    if (!q->complains)
+        log_warning("a queue is not as the settings have it, and is used as it "
+                    "is",
+                    "queue=%s reason=%s", q->name, why->text);
+    q->complains = true;
+    if (j != NULL)
+        amq_declare_passive(j, IN_SCRATCH, NULL, q->name);
+    if (j == NULL || amq_rpc_start(&q->b->in_rpc, j) != ST_OK)
+        q->state = QUEUE_NEW;
+}
+
+static void
 on_declared(void *arg, enum status st, uint32_t count, const struct error *why)
 {
     struct queue *q = arg;
@@ -103,32 +165,34 @@ on_declared(void *arg, enum status st, uint32_t count, const struct error *why)
     (void)count;
     if (q->state != QUEUE_DECLARING)
         return;
-    q->state = QUEUE_DECLARED;
-    if (st == ST_INVALID || st == ST_DENIED) {
-        /* It is there, only not as we would have made it. */
-        log_warning("the queue is used as it is", "queue=%s reason=%s", q->name,
-                    why->text);
-    } else if (st != ST_OK) {
-        q->state = st == ST_LOST ? QUEUE_NEW : QUEUE_FAILED;
-        q->retry_us = clock_mono_us() + RETRY_US;
-        if (st != ST_LOST)
-            log_error("a queue cannot be declared", "queue=%s reason=%s",
-                      q->name, why->text);
-    }
-    turn_ask(&q->b->turn);
+    if (st == ST_OK)
+        declared(q);
+    else if (st == ST_INVALID || st == ST_DENIED)
+        look(q, why);
+    else
+        declare_failed(q, st, why);
 }
 
 static void
 declare(struct queue *q)
 {
     struct amq_job *j = amq_job_new(on_declared, q, NULL);
+    struct error err;
+    enum status st;
 
     if (j == NULL)
         return; /* the beat asks again */
-    amq_declare_queue(j, IN_SCRATCH, q->name);
+    if (q->def->no_declare)
+        amq_declare_passive(j, IN_SCRATCH, NULL, q->name);
+    st = amq_declare_queue(j, IN_SCRATCH, q->def);
     q->state = QUEUE_DECLARING;
-    if (amq_rpc_start(&q->b->in_rpc, j) != ST_OK)
+    if (st != ST_OK) {
+        amq_job_free(j);
+        error_set(&err, st, "its arguments: %s", status_text(st));
+        declare_failed(q, st, &err);
+    } else if (amq_rpc_start(&q->b->in_rpc, j) != ST_OK) {
         q->state = QUEUE_NEW;
+    }
 }
 
 /* ---- limits ---- */
@@ -177,6 +241,13 @@ adjust(struct queue *q)
         begin_consumer(q, limit);
 }
 
+/* A queue that goes when its last consumer does, with all that waits in it. */
+static bool
+is_bound_to_us(const struct queue *q)
+{
+    return q->def->auto_delete || q->def->exclusive;
+}
+
 /* Nothing is wanted, and has not been for a while. */
 static void
 on_soon(uv_timer_t *t)
@@ -186,7 +257,8 @@ on_soon(uv_timer_t *t)
     if (b->prefetch > 0 || b->closing)
         return;
     for (size_t i = 0; i < b->queue_count; i++)
-        if (b->queues[i]->used < b->queues[i]->limit)
+        if (b->queues[i]->used < b->queues[i]->limit &&
+            !is_bound_to_us(b->queues[i]))
             stop_consumer(b->queues[i]);
 }
 
@@ -206,12 +278,17 @@ void
 amq_queues_release(struct broker_amqp *b)
 {
     for (size_t i = 0; i < b->queue_count; i++) {
+        if (is_bound_to_us(b->queues[i]))
+            continue;
         stop_consumer(b->queues[i]);
-        amq_held_give_back(b, b->queues[i]);
+        if (!b->queues[i]->quorum)
+            amq_held_give_back(b, b->queues[i]);
     }
 }
 
-/* More has come than the owner wants, and its consumer may get yet more. */
+/* More has come than the owner wants, and its consumer may get yet more.  What
+ * comes from a quorum queue is kept: each return is counted there, and beyond
+ * its delivery limit a message would be dropped that nobody has looked at. */
 static void
 shrink(struct broker_amqp *b, uint64_t waits_us)
 {
@@ -222,7 +299,7 @@ shrink(struct broker_amqp *b, uint64_t waits_us)
     for (size_t i = 0; i < b->queue_count; i++) {
         struct queue *q = b->queues[i];
 
-        if (q->limit > limit && limit > 0) {
+        if (q->limit > limit && limit > 0 && !q->quorum) {
             begin_consumer(q, limit);
             amq_held_give_back(b, q);
         }
@@ -331,22 +408,22 @@ idle_slot(struct broker_amqp *b)
 }
 
 static struct queue *
-queue_new(struct broker_amqp *b, struct slice name, struct error *err)
+queue_new(struct broker_amqp *b, const struct queue_def *def, struct error *err)
 {
     struct queue *q = NULL;
-    char *copy = strndup(name.ptr, name.len);
+    struct queue_def *copy = queue_def_copy(def);
 
     if (b->queue_count < QUEUES_MAX) {
         q = calloc(1, sizeof *q);
     } else if ((q = idle_slot(b)) == NULL) {
-        free(copy);
+        queue_def_free(copy);
         error_set(err, ST_TOOBIG, "more than %d queues", QUEUES_MAX);
         return NULL;
     }
     if (q == NULL || copy == NULL) {
         if (b->queue_count < QUEUES_MAX)
             free(q);
-        free(copy);
+        queue_def_free(copy);
         error_set(err, ST_NOMEM, "no memory for a queue");
         return NULL;
     }
@@ -354,16 +431,21 @@ queue_new(struct broker_amqp *b, struct slice name, struct error *err)
         q->slot = (unsigned)b->queue_count;
         b->queues[b->queue_count++] = q;
     }
-    free(q->name);
-    *q = (struct queue){
-        .b = b, .name = copy, .slot = q->slot, .first = b->last_consumer + 1};
+    queue_def_free(q->def);
+    *q = (struct queue){.b = b,
+                        .def = copy,
+                        .name = copy->name,
+                        .slot = q->slot,
+                        .first = b->last_consumer + 1,
+                        .quorum = queue_def_is_quorum(copy)};
     return q;
 }
 
 enum status
-amq_consume(struct broker *base, struct slice queue, struct error *err)
+amq_consume(struct broker *base, const struct queue_def *def, struct error *err)
 {
     struct broker_amqp *b = (struct broker_amqp *)base;
+    struct slice queue = slice_of(def->name);
     struct queue *q = find(b, queue);
     struct error why;
 
@@ -373,7 +455,7 @@ amq_consume(struct broker *base, struct slice queue, struct error *err)
         return error_set(err, ST_INVALID, "a queue name of %zu bytes",
                          queue.len);
     if (q == NULL)
-        q = queue_new(b, queue, &why);
+        q = queue_new(b, def, &why);
     if (q == NULL)
         return error_set(err, why.code, "%s", why.text);
     if (!q->wanted) {
@@ -423,7 +505,7 @@ void
 amq_queues_free(struct broker_amqp *b)
 {
     for (size_t i = 0; i < b->queue_count; i++) {
-        free(b->queues[i]->name);
+        queue_def_free(b->queues[i]->def);
         free(b->queues[i]);
     }
     b->queue_count = 0;

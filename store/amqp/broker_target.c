@@ -61,41 +61,52 @@ amq_target_known(const struct map *m, const char *kind, const char *name)
 
 /* ---- declaring ---- */
 
-static const char *
-kind_of(const struct publish *p)
-{
-    return *p->exchange == '\0' ? "queue" : "exchange";
-}
+/* What has to be there for a message, each with a name of its own. */
+enum kind { QUEUE, EXCHANGE, WAITING, WAITED };
+static const char *const kinds[] = {"queue", "exchange", "delay", "delayed"};
 
-static const char *
-name_of(const struct publish *p)
+struct target {
+    enum kind kind;
+    const char *name;
+};
+
+/* What p needs and may not be there yet. */
+static struct target
+target_of(const struct broker_amqp *b, const struct publish *p)
 {
-    return *p->exchange == '\0' ? p->key : p->exchange;
+    if (*p->origin != '\0' &&
+        !amq_target_known(&b->targets, kinds[WAITING], ""))
+        return (struct target){WAITING, ""};
+    if (*p->origin != '\0')
+        return (struct target){WAITED, p->origin};
+    if (*p->exchange != '\0')
+        return (struct target){EXCHANGE, p->exchange};
+    return (struct target){QUEUE, p->key};
 }
 
 struct question {
     struct broker_amqp *b;
-    bool queue;
+    struct amq_job *job; /* while it is put together */
+    enum status st;
+    enum kind kind;
     char name[NAME_BYTES];
 };
 
 /* The message that waits for it, if it is still the next. */
-static const struct publish *
-waiting_for(const struct question *t)
+static bool
+is_waited_for(const struct question *t)
 {
-    const struct publish *p;
+    struct target next;
 
     if (list_empty(&t->b->waiting))
-        return NULL;
-    p = list_entry(t->b->waiting.next, struct publish, node);
-    return (*p->exchange == '\0') == t->queue &&
-                   strcmp(name_of(p), t->name) == 0
-               ? p
-               : NULL;
+        return false;
+    next =
+        target_of(t->b, list_entry(t->b->waiting.next, struct publish, node));
+    return next.kind == t->kind && strcmp(next.name, t->name) == 0;
 }
 
-/* A queue that is there otherwise, or is not ours to declare, may take it; if
- * not, the broker returns the message. */
+/* What is there otherwise, or is not ours to declare, may take it; if not, the
+ * broker returns the message. */
 static void
 on_declared(void *arg, enum status st, uint32_t count, const struct error *why)
 {
@@ -108,35 +119,105 @@ on_declared(void *arg, enum status st, uint32_t count, const struct error *why)
         return;
     if (st != ST_OK)
         log_warning("where to publish is not as it should be",
-                    "%s=%s reason=%s", t->queue ? "queue" : "exchange", t->name,
-                    why->text);
-    if (st == ST_OK || t->queue || st == ST_INVALID || st == ST_DENIED)
-        (void)amq_target_remember(&b->targets, t->queue ? "queue" : "exchange",
-                                  t->name);
-    else if (waiting_for(t) != NULL)
+                    "%s=%s reason=%s", kinds[t->kind], t->name, why->text);
+    if (st == ST_OK || t->kind == QUEUE || st == ST_INVALID || st == ST_DENIED)
+        (void)amq_target_remember(&b->targets, kinds[t->kind], t->name);
+    else if (is_waited_for(t))
         amq_publish_unreachable(b, ST_NOTFOUND);
     turn_ask(&b->turn);
 }
 
+/* A queue that only its consumer declares is there, or there is no use. */
+static bool
+is_declared_by_us(const struct queue_def *q)
+{
+    return !q->broadcast && !q->exclusive && !q->no_declare;
+}
+
 static void
-ask(struct broker_amqp *b, const struct publish *p)
+add_queue(struct question *t)
+{
+    struct slice name = slice_of(t->name);
+    const struct queue_def *q = topology_find(t->b->topology, name);
+    struct queue_def *made = NULL;
+
+    if (q == NULL)
+        t->st = topology_missing(t->b->topology, name, &made, NULL);
+    if (made != NULL)
+        q = made;
+    if (t->st == ST_OK && is_declared_by_us(q))
+        t->st = amq_declare_queue(t->job, OUT_SCRATCH, q);
+    else if (t->st == ST_OK)
+        amq_declare_passive(t->job, OUT_SCRATCH, NULL, q->name);
+    queue_def_free(made);
+}
+
+static void
+add_bound(void *arg, const struct queue_def *q, const struct binding_def *b)
+{
+    struct question *t = arg;
+
+    if (t->st != ST_OK)
+        return;
+    if (is_declared_by_us(q))
+        t->st = amq_declare_queue(t->job, OUT_SCRATCH, q);
+    else
+        t->st = amq_declare_exchange_of(t->job, OUT_SCRATCH, b);
+    if (t->st == ST_OK && t->kind == WAITED && is_declared_by_us(q) &&
+        amq_declare_delayed(t->job, OUT_SCRATCH, q) == ST_TOOBIG)
+        t->st = ST_TOOBIG;
+}
+
+static void
+add_exchange(struct question *t)
+{
+    if (t->kind == EXCHANGE &&
+        amq_declare_exchange(t->job, OUT_SCRATCH, t->name))
+        return;
+    if (topology_each_bound(t->b->topology, slice_of(t->name), add_bound, t) ==
+        ST_NOTFOUND)
+        amq_declare_passive(t->job, OUT_SCRATCH, t->name, NULL);
+}
+
+static void
+ask(struct broker_amqp *b, struct target target)
 {
     struct question *t = calloc(1, sizeof *t);
-    struct amq_job *j;
 
     if (t == NULL)
         return; /* the beat asks again */
     t->b = b;
-    t->queue = *p->exchange == '\0';
-    (void)snprintf(t->name, sizeof t->name, "%s", name_of(p));
-    j = amq_job_new(on_declared, t, t);
-    if (j == NULL)
+    t->kind = target.kind;
+    (void)snprintf(t->name, sizeof t->name, "%s", target.name);
+    t->job = amq_job_new(on_declared, t, t);
+    if (t->job == NULL)
         return;
-    if (t->queue)
-        amq_declare_queue(j, OUT_SCRATCH, p->key);
-    else if (!amq_declare_exchange(j, OUT_SCRATCH, p->exchange))
-        amq_declare_passive(j, OUT_SCRATCH, p->exchange, NULL);
-    b->ensuring = amq_rpc_start(&b->out_rpc, j) == ST_OK;
+    if (t->kind == QUEUE)
+        add_queue(t);
+    else if (t->kind == WAITING)
+        t->st = amq_declare_delay(t->job, OUT_SCRATCH,
+                                  topology_delay_type(b->topology));
+    else
+        add_exchange(t);
+    if (t->st != ST_OK || amq_job_is_empty(t->job)) {
+        /* Nothing to ask for, or nothing that could be asked. */
+        if (t->st != ST_NOMEM)
+            (void)amq_target_remember(&b->targets, kinds[t->kind], t->name);
+        amq_job_free(t->job); /* and t */
+        turn_ask(&b->turn);
+        return;
+    }
+    switch (amq_rpc_start(&b->out_rpc, t->job)) {
+    case ST_OK:
+        b->ensuring = true;
+        break;
+    case ST_TOOBIG: /* it is published to as it is */
+        (void)amq_target_remember(&b->targets, kinds[target.kind], target.name);
+        turn_ask(&b->turn);
+        break;
+    default:
+        break;
+    }
 }
 
 /* ---- exported ---- */
@@ -144,18 +225,21 @@ ask(struct broker_amqp *b, const struct publish *p)
 bool
 amq_target_ready(struct broker_amqp *b, const struct publish *p)
 {
+    struct target t = target_of(b, p);
+
     if (b->ensuring)
         return false;
-    if (amq_target_known(&b->targets, kind_of(p), name_of(p)))
+    if (amq_target_known(&b->targets, kinds[t.kind], t.name))
         return true;
-    ask(b, p);
+    ask(b, t);
     return false;
 }
 
 void
 amq_target_forget(struct broker_amqp *b, const struct publish *p)
 {
+    struct target t = target_of(b, p);
     char room[KEY_BYTES];
 
-    free(map_del(&b->targets, key(room, kind_of(p), name_of(p))));
+    free(map_del(&b->targets, key(room, kinds[t.kind], t.name)));
 }

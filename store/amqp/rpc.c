@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-enum { JOB_BYTES_MAX = 64 * 1024 };
+enum { JOB_BYTES_MAX = 1024 * 1024 };
 
 struct amq_job {
     struct list node;
@@ -103,6 +103,12 @@ amq_job_new(amq_rpc_fn *fn, void *arg, void *own)
     j->arg = arg;
     j->own = own;
     return j;
+}
+
+bool
+amq_job_is_empty(const struct amq_job *j)
+{
+    return j->replies == 0;
 }
 
 void

@@ -29,6 +29,7 @@ void amq_rpc_fini(struct amq_rpc *r); /* fn is not called */
 struct amq_job *amq_job_new(amq_rpc_fn *fn, void *arg, void *own);
 void
 amq_job_free(struct amq_job *j); /* one that is not started; NULL is fine */
+bool amq_job_is_empty(const struct amq_job *j);
 void amq_job_add(struct amq_job *j, uint16_t channel, amqp_method_number_t id,
                  void *fields);
 /* Queues j, which it frees in the end; fn is called once, later.  ST_LOST: not

@@ -143,7 +143,7 @@ leave(struct broker_redis *b)
     struct redis_cmd cmd;
 
     redis_bind_subscriptions(b, true);
-    redis_drop_replies(b);
+    redis_drop_own(b);
     redis_cmd_init_script(&cmd, SCRIPT_LEAVE, 3);
     redis_cmd_str(&cmd, b->k_node);
     redis_cmd_str(&cmd, b->k_nodes);
@@ -223,6 +223,7 @@ copy_opts(struct broker_redis *b, const struct broker_opts *o,
         return st;
     b->config = o->config;
     b->url = strdup(o->url);
+    b->topology = o->topology;
     b->replies_expire_s = o->config->result_expires;
     b->lease_ms = (uint32_t)(o->config->worker_lease * 1000);
     if (o->instance != NULL)

@@ -29,14 +29,18 @@ enum {
 };
 
 struct queue {
+    struct queue_def *def; /* NULL: for replies */
     char *name;
     char *keys[LAYOUT_STEPS_MAX]; /* one a priority step */
     bool replies;                 /* our own: not bound, and gone with us */
+    bool fanned; /* bound to a fanout exchange: what is published there comes to
+                    its subscription, which puts it into its list */
 };
 
 struct subscription {
     struct list node; /* in subscriptions */
     char *exchange, *pattern, *queue;
+    struct queue *into; /* a fanned queue; NULL: the owner is told */
 };
 
 /* A delivery that is not settled for good. */
@@ -70,8 +74,9 @@ struct broker_redis {
     struct broker_events ev;
     void *arg;
     struct redis_layout lay;
-    char *instance; /* NULL: publishes only */
-    char *adopt;    /* NULL: none, or done */
+    const struct topology *topology; /* borrowed; or NULL */
+    char *instance;                  /* NULL: publishes only */
+    char *adopt;                     /* NULL: none, or done */
     char *k_held, *k_node, *k_nodes, *k_lock;
     uint32_t lease_ms;
     int64_t replies_expire_s; /* of lists that we answer to; 0: never */
@@ -137,14 +142,18 @@ uint64_t redis_last_answer(const struct broker *base);
 
 /* broker_queues.c */
 bool redis_queue_is(const struct queue *q, struct slice name);
-enum status redis_consume(struct broker *base, struct slice queue,
+enum status redis_consume(struct broker *base, const struct queue_def *def,
                           struct error *err);
 enum status redis_cancel(struct broker *base, struct slice queue,
                          struct error *err);
 enum status redis_consume_replies(struct broker *base, struct slice queue,
                                   int64_t expires_s, struct error *err);
-void redis_drop_replies(struct broker_redis *b);
 void redis_bind_queue(struct broker_redis *b, const struct queue *q);
+/* The member of kombu's set of bindings. */
+void redis_add_member(const struct broker_redis *b, const struct queue_def *q,
+                      const struct binding_def *bind, struct buf *out);
+/* Queues of ours alone, when we go. */
+void redis_drop_own(struct broker_redis *b);
 void redis_queues_free(struct broker_redis *b);
 
 /* broker_held.c */
@@ -209,6 +218,10 @@ char *redis_fanout_channel(const struct broker_redis *b, struct slice exchange,
 enum status redis_pubsub_open(struct broker_redis *b, struct error *err);
 enum status redis_broker_subscribe(struct broker *base, struct slice exchange,
                                    struct slice queue, struct error *err);
+/* For a queue that is bound to fanout exchanges. */
+enum status redis_subscribe_queue(struct broker_redis *b, struct queue *q,
+                                  struct error *err);
+void redis_unsubscribe_queue(struct broker_redis *b, const struct queue *q);
 void redis_bind_subscriptions(struct broker_redis *b, bool remove);
 void redis_subscriptions_free(struct broker_redis *b);
 

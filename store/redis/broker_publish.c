@@ -75,13 +75,69 @@ list_key(const struct broker_redis *b, const struct message *m)
     return key;
 }
 
+struct members {
+    const struct broker_redis *b;
+    struct redis_cmd *cmd;
+};
+
+static void
+add_member(void *arg, const struct queue_def *q, const struct binding_def *bind)
+{
+    const struct members *m = arg;
+    struct buf member;
+
+    if (q->broadcast || q->exclusive || q->no_declare)
+        return; /* its consumer binds it */
+    buf_init(&member, (size_t)64 * 1024);
+    redis_add_member(m->b, q, bind, &member);
+    redis_cmd_add(m->cmd, (struct slice){member.data, member.len});
+    buf_fini(&member);
+}
+
+static void
+take_type(void *arg, const struct queue_def *q, const struct binding_def *bind)
+{
+    const char **type = arg;
+
+    (void)q;
+    *type = exchange_def_is(&bind->exchange, "topic")    ? "topic"
+            : exchange_def_is(&bind->exchange, "fanout") ? "fanout"
+                                                         : "direct";
+}
+
+/* To the queues that are bound to a direct or topic exchange. */
+static void
+build_route(struct broker_redis *b, const struct message *m,
+            struct slice envelope, const char *type, struct redis_cmd *cmd)
+{
+    struct members members = {b, cmd};
+    struct buf suffix;
+
+    buf_init(&suffix, 64);
+    redis_layout_suffix(&b->lay, m->priority, &suffix);
+    redis_cmd_init_script(cmd, SCRIPT_ROUTE, 0);
+    redis_cmd_str(cmd, b->lay.prefix);
+    redis_cmd_str(cmd, b->lay.sep);
+    redis_cmd_add(cmd, (struct slice){suffix.data, suffix.len});
+    redis_cmd_str(cmd, m->exchange);
+    redis_cmd_str(cmd, m->routing_key == NULL ? "" : m->routing_key);
+    redis_cmd_add(cmd, envelope);
+    redis_cmd_str(cmd, type);
+    (void)topology_each_bound(b->topology, slice_of(m->exchange), add_member,
+                              &members);
+    buf_fini(&suffix);
+}
+
 static enum status
 build(struct broker_redis *b, const struct message *m, struct slice envelope,
       struct redis_cmd *cmd)
 {
-    struct buf suffix;
+    const char *type = "";
     char *key;
 
+    if (m->exchange != NULL && *m->exchange != '\0')
+        (void)topology_each_bound(b->topology, slice_of(m->exchange), take_type,
+                                  &type);
     if (m->exchange == NULL || *m->exchange == '\0') {
         key = list_key(b, m);
         if (key == NULL)
@@ -89,18 +145,18 @@ build(struct broker_redis *b, const struct message *m, struct slice envelope,
         redis_cmd_init(cmd, "LPUSH");
         redis_cmd_str(cmd, key);
         free(key);
+        redis_cmd_add(cmd, envelope);
+    } else if (strcmp(type, "fanout") == 0) {
+        key = redis_fanout_channel(b, slice_of(m->exchange), m->routing_key);
+        if (key == NULL)
+            return ST_NOMEM;
+        redis_cmd_init(cmd, "PUBLISH");
+        redis_cmd_str(cmd, key);
+        redis_cmd_add(cmd, envelope);
+        free(key);
     } else {
-        buf_init(&suffix, 64);
-        redis_layout_suffix(&b->lay, m->priority, &suffix);
-        redis_cmd_init_script(cmd, SCRIPT_ROUTE, 0);
-        redis_cmd_str(cmd, b->lay.prefix);
-        redis_cmd_str(cmd, b->lay.sep);
-        redis_cmd_add(cmd, (struct slice){suffix.data, suffix.len});
-        redis_cmd_str(cmd, m->exchange);
-        redis_cmd_str(cmd, m->routing_key == NULL ? "" : m->routing_key);
-        buf_fini(&suffix);
+        build_route(b, m, envelope, type, cmd);
     }
-    redis_cmd_add(cmd, envelope);
     return ST_OK;
 }
 

@@ -9,6 +9,8 @@
 #include "base/log.h"
 #include "protocol/envelope.h"
 
+enum { BROADCAST_S = 24 * 3600 };
+
 static const char invalidate[] = "__redis__:invalidate";
 
 static bool
@@ -19,33 +21,56 @@ is(const struct redisReply *r, const char *text)
     return s.len == strlen(text) && memcmp(s.ptr, text, s.len) == 0;
 }
 
-static struct subscription *
-find_pattern(struct broker_redis *b, const struct redisReply *pattern)
+/* Into the list of a queue, where it is taken and acknowledged like any other.
+ * Should we die with some of it untaken, nobody else wants it. */
+static void
+put_into(struct broker_redis *b, const struct queue *q, struct slice payload)
 {
-    list_for_each (n, &b->subscriptions) {
-        struct subscription *s = list_entry(n, struct subscription, node);
-        if (is(pattern, s->pattern))
-            return s;
-    }
-    return NULL;
+    struct redis_cmd cmd;
+
+    redis_cmd_init(&cmd, "LPUSH");
+    redis_cmd_str(&cmd, q->keys[0]);
+    redis_cmd_add(&cmd, payload);
+    if (calls_send(b->calls, CALL_ORDERED, &cmd, NULL, NULL) != ST_OK)
+        log_error("no memory for a message of a fanout exchange", "queue=%s",
+                  q->name);
+    if (!q->def->broadcast)
+        return;
+    redis_cmd_init(&cmd, "EXPIRE");
+    redis_cmd_str(&cmd, q->keys[0]);
+    redis_cmd_int(&cmd, BROADCAST_S);
+    (void)calls_send(b->calls, CALL_ORDERED, &cmd, NULL, NULL);
 }
 
 static void
-on_pmessage(struct broker_redis *b, const struct redisReply *pattern,
-            const struct redisReply *payload)
+receive(struct broker_redis *b, const struct subscription *s,
+        struct slice payload)
 {
-    struct subscription *s = find_pattern(b, pattern);
     struct message *m = NULL;
     struct error err;
 
-    if (s == NULL || b->closing)
+    if (s->into != NULL) {
+        put_into(b, s->into, payload);
         return;
-    if (envelope_decode(redis_str(payload), &m, &err) != ST_OK) {
+    }
+    if (envelope_decode(payload, &m, &err) != ST_OK) {
         log_warning("a fanout message does not decode", "exchange=%s reason=%s",
                     s->exchange, err.text);
         return;
     }
     b->ev.fanout(b->arg, slice_of(s->exchange), m);
+}
+
+/* It comes once, however many have subscribed to the pattern. */
+static void
+on_pmessage(struct broker_redis *b, const struct redisReply *pattern,
+            const struct redisReply *payload)
+{
+    list_for_each_safe (n, &b->subscriptions) {
+        struct subscription *s = list_entry(n, struct subscription, node);
+        if (!b->closing && is(pattern, s->pattern))
+            receive(b, s, redis_str(payload));
+    }
 }
 
 static void
@@ -153,24 +178,45 @@ subscription_free(struct subscription *s)
     free(s);
 }
 
+/* kombu subscribes to the channel of a key with "*" for "#". */
+static char *
+pattern_of(const struct broker_redis *b, struct slice exchange, const char *key)
+{
+    char *channel = redis_fanout_channel(b, exchange, NULL), *pattern = NULL;
+    char *escaped = channel == NULL ? NULL : escape(channel);
+    struct buf out;
+
+    buf_init(&out, (size_t)128 * 1024);
+    if (escaped != NULL)
+        buf_addf(&out, "%s", escaped);
+    if (*key != '\0' && b->lay.fanout_patterns)
+        buf_addf(&out, "/");
+    for (; *key != '\0' && b->lay.fanout_patterns; key++)
+        buf_addf(&out, "%c", *key == '#' ? '*' : *key);
+    if (escaped == NULL || buf_take(&out, &pattern, NULL) != ST_OK)
+        pattern = NULL;
+    buf_fini(&out);
+    free(escaped);
+    free(channel);
+    return pattern;
+}
+
 static struct subscription *
 subscription_new(const struct broker_redis *b, struct slice exchange,
-                 struct slice queue)
+                 struct slice queue, const char *key)
 {
     struct subscription *s = calloc(1, sizeof *s);
-    char *channel = redis_fanout_channel(b, exchange, NULL);
 
     if (s != NULL) {
         list_init(&s->node);
         s->exchange = strndup(exchange.ptr, exchange.len);
         s->queue = strndup(queue.ptr == NULL ? "" : queue.ptr, queue.len);
-        s->pattern = channel == NULL ? NULL : escape(channel);
+        s->pattern = pattern_of(b, exchange, key);
         if (s->exchange == NULL || s->queue == NULL || s->pattern == NULL) {
             subscription_free(s);
             s = NULL;
         }
     }
-    free(channel);
     return s;
 }
 
@@ -184,7 +230,7 @@ send_binding(struct broker_redis *b, const struct subscription *s,
     struct redis_cmd cmd;
     struct buf member;
 
-    if (key == NULL || *s->queue == '\0') {
+    if (key == NULL || *s->queue == '\0' || s->into != NULL) {
         free(key);
         return;
     }
@@ -206,11 +252,10 @@ redis_bind_subscriptions(struct broker_redis *b, bool remove)
                      remove ? "SREM" : "SADD");
 }
 
-enum status
-redis_broker_subscribe(struct broker *base, struct slice exchange,
-                       struct slice queue, struct error *err)
+static enum status
+add(struct broker_redis *b, struct slice exchange, struct slice queue,
+    const char *key, struct subscription **out, struct error *err)
 {
-    struct broker_redis *b = (struct broker_redis *)base;
     struct subscription *s;
     enum status st;
 
@@ -219,13 +264,73 @@ redis_broker_subscribe(struct broker *base, struct slice exchange,
         if (st != ST_OK)
             return st;
     }
-    s = subscription_new(b, exchange, queue);
+    s = subscription_new(b, exchange, queue, key);
     if (s == NULL)
         return error_set(err, ST_NOMEM, "no memory for a subscription");
     list_add_tail(&b->subscriptions, &s->node);
-    send_binding(b, s, "SADD");
     (void)redis_subscribe(b->pubsub, "PSUBSCRIBE", slice_of(s->pattern));
+    *out = s;
     return ST_OK;
+}
+
+enum status
+redis_broker_subscribe(struct broker *base, struct slice exchange,
+                       struct slice queue, struct error *err)
+{
+    struct broker_redis *b = (struct broker_redis *)base;
+    struct subscription *s = NULL;
+    enum status st = add(b, exchange, queue, "", &s, err);
+
+    if (st == ST_OK)
+        send_binding(b, s, "SADD");
+    return st;
+}
+
+enum status
+redis_subscribe_queue(struct broker_redis *b, struct queue *q,
+                      struct error *err)
+{
+    enum status st = ST_OK;
+
+    for (size_t i = 0; i < q->def->binding_count && st == ST_OK; i++) {
+        const struct binding_def *bind = &q->def->bindings[i];
+        struct subscription *s = NULL;
+
+        if (!exchange_def_is(&bind->exchange, "fanout"))
+            continue;
+        st = add(b, slice_of(bind->exchange.name), slice_of(q->name),
+                 bind->routing_key, &s, err);
+        if (st == ST_OK)
+            s->into = q;
+        q->fanned = true;
+    }
+    return st;
+}
+
+static bool
+is_shared(const struct broker_redis *b, const struct subscription *s)
+{
+    list_for_each (n, &b->subscriptions) {
+        struct subscription *o = list_entry(n, struct subscription, node);
+        if (o != s && strcmp(o->pattern, s->pattern) == 0)
+            return true;
+    }
+    return false;
+}
+
+void
+redis_unsubscribe_queue(struct broker_redis *b, const struct queue *q)
+{
+    list_for_each_safe (n, &b->subscriptions) {
+        struct subscription *s = list_entry(n, struct subscription, node);
+
+        if (s->into != q)
+            continue;
+        if (!is_shared(b, s))
+            (void)redis_subscribe(b->pubsub, "PUNSUBSCRIBE",
+                                  slice_of(s->pattern));
+        subscription_free(s);
+    }
 }
 
 void

@@ -303,6 +303,8 @@ add_take(struct broker_redis *b, struct redis_cmd *cmd, size_t want)
     redis_cmd_str(cmd, b->lay.order == ORDER_ROUND_ROBIN ? "1" : "0");
     for (size_t q = 0; q < b->queue_count; q++)
         redis_cmd_str(cmd, b->queues[q]->name);
+    for (size_t q = 0; q < b->queue_count; q++)
+        redis_cmd_str(cmd, b->queues[q]->fanned ? "1" : "0");
     buf_fini(&tags);
 }
 

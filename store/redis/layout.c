@@ -81,6 +81,33 @@ option_key(const struct redis_layout *l, struct json_object *o,
     return key;
 }
 
+/* kombu writes the database for "{db}", and an empty text is none. */
+static char *
+fanout_prefix(struct json_object *o, int db, const char *dflt)
+{
+    struct slice s = json_get_str(o, "fanout_prefix");
+    char *text = NULL;
+    struct buf out;
+
+    if (s.len == 0)
+        return strdup(s.ptr == NULL ? dflt : "");
+    buf_init(&out, 4096);
+    for (const char *p = s.ptr, *at; *p != '\0'; p = at) {
+        at = strstr(p, "{db}");
+        if (at == NULL)
+            at = p + strlen(p);
+        buf_add(&out, (struct slice){p, (size_t)(at - p)});
+        if (*at != '\0') {
+            buf_addf(&out, "%d", db);
+            at += 4;
+        }
+    }
+    if (buf_take(&out, &text, NULL) != ST_OK)
+        text = NULL;
+    buf_fini(&out);
+    return text;
+}
+
 static enum status
 read_names(struct redis_layout *l, struct json_object *o, int db,
            struct error *err)
@@ -98,7 +125,7 @@ read_names(struct redis_layout *l, struct json_object *o, int db,
         !json_object_get_boolean(fanout))
         l->fanout_prefix = strdup("");
     else
-        l->fanout_prefix = option(o, "fanout_prefix", text);
+        l->fanout_prefix = fanout_prefix(o, db, text);
     if (l->prefix == NULL || l->sep == NULL || l->unacked == NULL ||
         l->unacked_index == NULL || l->unacked_mutex == NULL ||
         l->fanout_prefix == NULL)

@@ -14,7 +14,9 @@
  * KEYS: unacked, unacked_index, held, then the lists: for each priority step
  * those of all queues.  ARGV: want, number of queues, prefix of new tags, "1"
  * to take from the queues in turn ("0": empty each before the next), then the
- * queues' names.  Returns three values a message: queue, tag, bytes.
+ * queues' names, then for each queue "1" if it is one of those that a fanout
+ * exchange copies to: what comes back must go to it alone.  Returns three
+ * values a message: queue, tag, bytes.
  * Tag "": no message at all, it is gone.  Scores fall by a microsecond a
  * message: a small sorted set is a list that Redis reads from the lowest score
  * on, so that each is put in at the front of its batch (2.7 ms a batch of 128
@@ -120,6 +122,9 @@ const char redis_lua_take[] =
     "  local raw, q = raws[i], from[i]\n"
     "  local tag, ex, rk = look(raw, ARGV[4 + q])\n"
     "  if tag then\n"
+    "    if ARGV[4 + nq + q] == '1' then\n"
+    "      ex, rk = '\"\"', cjson.encode(ARGV[4 + q])\n"
+    "    end\n"
     "    local v = '[' .. raw .. ', ' .. ex .. ', ' .. rk .. ']'\n"
     "    if tag == '' or redis.call('HSETNX', KEYS[1], tag, v) == 0 then\n"
     "      tag = ARGV[3] .. i\n"
@@ -176,7 +181,7 @@ const char redis_lua_clean[] =
     "  local pattern = '^' .. table.concat(words, '%.') .. '$'\n"      \
     "  return string.find(rk, pattern) ~= nil\n"                       \
     "end\n"                                                            \
-    "local function route(prefix, sep, ex, rk)\n"                      \
+    "local function route(prefix, sep, ex, rk, kind)\n"                \
     "  if ex == '' then return {rk} end\n"                             \
     "  local out, set = {}, prefix .. '_kombu.binding.' .. ex\n"       \
     "  for _, m in ipairs(redis.call('SMEMBERS', set)) do\n"           \
@@ -185,6 +190,7 @@ const char redis_lua_clean[] =
     "    if b then\n"                                                  \
     "      local key = string.sub(m, 1, a - 1)\n"                      \
     "      local direct = b == a + #sep\n"                             \
+    "      if kind ~= '' then direct = kind ~= 'topic' end\n"          \
     "      if direct and key == rk or not direct and topic(key, rk)\n" \
     "      then out[#out + 1] = string.sub(m, b + #sep) end\n"         \
     "    end\n"                                                        \
@@ -219,7 +225,7 @@ const char redis_lua_move[] = LUA_ROUTE
     "  end\n"
     "end\n"
     "if redis.call('HGET', KEYS[1], tag) ~= ARGV[2] then return 0 end\n"
-    "local to = route(ARGV[6], ARGV[7], ARGV[9], ARGV[10])\n"
+    "local to = route(ARGV[6], ARGV[7], ARGV[9], ARGV[10], '')\n"
     "if #to == 0 then to = {ARGV[10]} end\n"
     "redis.call('ZREM', KEYS[2], '')\n"
     "push(ARGV[4], ARGV[6], to, ARGV[8], ARGV[3])\n"
@@ -229,9 +235,15 @@ const char redis_lua_move[] = LUA_ROUTE
     "return 1\n";
 
 /* Publishes to a named exchange.  ARGV: prefix, separator, suffix of the
- * priority step, exchange, key, envelope.  Returns the number of queues. */
+ * priority step, exchange, key, envelope, type of the exchange ("": unknown,
+ * each binding tells), bindings that are put in first: whatever has emptied
+ * the set, what the settings say is found.  Returns the number of queues. */
 const char redis_lua_route[] =
-    LUA_ROUTE "local to = route(ARGV[1], ARGV[2], ARGV[4], ARGV[5])\n"
+    LUA_ROUTE "for i = 8, #ARGV do\n"
+              "  redis.call('SADD', ARGV[1] .. '_kombu.binding.' .. ARGV[4],\n"
+              "    ARGV[i])\n"
+              "end\n"
+              "local to = route(ARGV[1], ARGV[2], ARGV[4], ARGV[5], ARGV[7])\n"
               "push('LPUSH', ARGV[1], to, ARGV[3], ARGV[6])\n"
               "return #to\n";
 

@@ -8,14 +8,6 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const char *
-route(void *arg, struct slice task)
-{
-    (void)arg;
-    (void)task;
-    return "celery";
-}
-
 static void
 check(struct signature_messages *out)
 {
@@ -43,8 +35,8 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct json_object *sig = NULL, *partial = NULL;
-    struct signature_context ctx = {
-        .route = route, .now_us = 1893553445000000, .reply_to = {"oid", 3}};
+    struct signature_context ctx = {.now_us = 1893553445000000,
+                                    .reply_to = {"oid", 3}};
     struct signature_messages out;
     struct error err;
 

@@ -122,14 +122,6 @@ restore(void)
     buf_fini(&c);
 }
 
-static const char *
-route(void *arg, struct slice task)
-{
-    (void)arg;
-    (void)task;
-    return "celery";
-}
-
 static void
 canvas(void)
 {
@@ -141,7 +133,7 @@ canvas(void)
         "\"kwargs\": {\"tasks\": [{\"task\": \"a\"}, {\"task\": \"b\", "
         "\"options\": {\"stamped_headers\": [\"s\"], \"s\": 1}}]}}, {\"task\": "
         "\"d\"}]}}";
-    struct signature_context ctx = {.route = route, .reply_to = {"r", 1}};
+    struct signature_context ctx = {.reply_to = {"r", 1}};
     struct signature_messages out;
     struct json_object *v = NULL;
     struct error err;

@@ -164,6 +164,7 @@ rig_open_url(struct rig *r, const char *url, struct error *err)
                                                 .failed = on_failed};
     struct broker_opts opts = {.url = url,
                                .config = &r->config,
+                               .topology = r->topology,
                                .instance = r->instance,
                                .adopt = r->adopt};
 
@@ -199,9 +200,11 @@ void
 rig_consume(struct rig *r, const char *queue, unsigned prefetch)
 {
     struct error err = {0};
-    struct slice q = {queue, strlen(queue)};
+    struct queue_def *q = NULL;
 
+    cr_assert_eq(topology_missing(NULL, slice_of(queue), &q, &err), ST_OK);
     cr_assert_eq(r->b->ops->consume(r->b, q, &err), ST_OK, "%s", err.text);
+    queue_def_free(q);
     r->b->ops->prefetch(r->b, prefetch);
 }
 

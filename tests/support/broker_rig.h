@@ -38,6 +38,7 @@ struct rig {
     uv_loop_t loop;
     struct config config;
     struct broker *b;
+    struct topology *topology; /* set before opening; or NULL */
     const char *instance, *adopt;
     struct rig_delivery *got; /* RIG_MAX */
     int got_count;

@@ -232,8 +232,11 @@ Test(config, what_does_not_fit_together_is_refused)
         {"log_level", "LOUD", "log_level: \"LOUD\" is not one of"},
         {"log_format", "xml", "log_format: \"xml\" is neither"},
         {"task_compression", "rar", "task_compression: \"rar\" is not one"},
-        {"task_routes", "[]", "task_routes: is no JSON object"},
-        {"task_routes", "{", "task_routes: JSON: "},
+        {"task_default_queue_type", "stream",
+         "task_default_queue_type: \"stream\" is neither classic nor quorum"},
+        {"broker_failover_strategy", "random",
+         "broker_failover_strategy: \"random\" is neither round-robin nor "
+         "shuffle"},
         {"broker_transport_options", "1",
          "broker_transport_options: is no JSON object"},
         {"task_default_queue", "", "task_default_queue: must not be empty"},

@@ -16,14 +16,6 @@ enum { IDS_MAX = 256, UUID_LEN = 36 };
 /* 5.2 numbers the members of chords only, 5.3 those of groups as well. */
 static bool with_index;
 
-static const char *
-route(void *arg, struct slice task)
-{
-    (void)arg;
-    (void)task;
-    return "celery";
-}
-
 static int
 by_name(const void *a, const void *b)
 {
@@ -184,8 +176,7 @@ compare(struct json_object *c)
     struct json_object *sig = data_json(json_get_str(c, "signature").ptr);
     size_t n = json_object_array_length(json_get(c, "sent"));
     struct signature_messages ours;
-    struct signature_context ctx = {
-        .route = route, .origin = data_text("o"), .now_us = 1};
+    struct signature_context ctx = {.origin = data_text("o"), .now_us = 1};
     struct error err = {0};
     struct message *m;
     struct buf want, got;

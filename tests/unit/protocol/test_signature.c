@@ -6,12 +6,21 @@
 
 #include "tests/support/data.h"
 
-static const char *
-route(void *arg, struct slice task)
+/* t.other has a queue of its own. */
+static const struct topology *
+other_queue(void)
 {
-    (void)arg;
-    return task.len == 7 && memcmp(task.ptr, "t.other", 7) == 0 ? "other"
-                                                                : "celery";
+    static struct topology *t;
+    static struct config c;
+    struct error err = {0};
+
+    if (t != NULL)
+        return t;
+    cr_assert_eq(config_init(&c, &err), ST_OK);
+    cr_assert_eq(
+        config_set(&c, "task_routes", "{\"t.other\": \"other\"}", &err), ST_OK);
+    cr_assert_eq(topology_new(&t, &c, &err), ST_OK, "%s", err.text);
+    return t;
 }
 
 /* As a worker whose task "me" goes on. */
@@ -25,7 +34,7 @@ worker(struct json_object *partial, struct json_object *chain)
         .parent_id = data_text("me"),
         .reply_to = data_text("oid"),
         .origin = data_text("gen1@h"),
-        .route = route,
+        .topology = other_queue(),
         .now_us = 1893553445000000,
     };
 }
