@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Python side of the interop tests: an unmodified Celery app.  CELERY_*
-variables name the broker and the backend, as Celery itself reads them."""
+variables name the broker and the backend, as Celery itself reads them; the
+test's own TEST_CONF is a JSON object of further settings."""
 
+import json
 import os
 
 from celery import Celery
@@ -15,6 +17,7 @@ app.conf.update(
     result_extended=os.environ.get("RESULT_EXTENDED") == "1",
     broker_transport_options={"visibility_timeout": 3600},
 )
+app.conf.update(json.loads(os.environ.get("TEST_CONF", "{}")))
 
 
 @app.task(name="interop.add")
