@@ -44,6 +44,13 @@ content_charset(enum content c)
     return contents[c].charset;
 }
 
+enum content
+content_guess(struct slice bytes)
+{
+    return bytes.len > 0 && (*bytes.ptr & 0x80) != 0 ? CONTENT_MSGPACK
+                                                     : CONTENT_JSON;
+}
+
 bool
 content_accepted(enum content c, const char *list)
 {

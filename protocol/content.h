@@ -14,6 +14,9 @@ enum status content_find(struct slice name, enum content *out,
 const char *content_mime(enum content c);
 const char *content_charset(enum content c); /* of content-encoding */
 
+/* Which of them an object or an array is written as, by its first byte. */
+enum content content_guess(struct slice bytes);
+
 /* list: a comma list as the setting accept_content. */
 bool content_accepted(enum content c, const char *list);
 

@@ -132,6 +132,19 @@ state_unpack(struct slice bytes, enum content c, struct json_object **doc,
 }
 
 enum status
+state_read_any(struct slice bytes, const char *accept, struct json_object **doc,
+               struct task_state *out, struct error *err)
+{
+    enum content c = content_guess(bytes);
+
+    if (!content_accepted(c, accept))
+        return error_set(err, ST_DENIED,
+                         "content %s is not in result_accept_content",
+                         content_mime(c));
+    return state_unpack(bytes, c, doc, out, err);
+}
+
+enum status
 state_decode(struct slice json, struct json_object **doc,
              struct task_state *out, struct error *err)
 {

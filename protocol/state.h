@@ -44,6 +44,11 @@ enum status state_pack(const struct task_state *s, enum content c,
 enum status state_unpack(struct slice bytes, enum content c,
                          struct json_object **doc, struct task_state *out,
                          struct error *err);
+/* The same of whichever content it is, if accept allows it (a comma list as the
+ * setting accept_content; else ST_DENIED). */
+enum status state_read_any(struct slice bytes, const char *accept,
+                           struct json_object **doc, struct task_state *out,
+                           struct error *err);
 /* Of a document that is decoded: the slices of out point into doc. */
 enum status state_read(struct json_object *doc, struct task_state *out,
                        struct error *err);

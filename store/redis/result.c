@@ -99,7 +99,10 @@ on_got(void *arg, enum status st, const struct redisReply *reply)
         request_end(arg, ST_OK, NULL);
         return;
     }
-    st = state_decode(text, &doc, &ts, &err);
+    st = state_read_any(text, ((struct request *)arg)->r->accept, &doc, &ts,
+                        &err);
+    if (st != ST_OK)
+        log_warning("a stored result does not decode", "reason=%s", err.text);
     request_end(arg, st, st == ST_OK ? &ts : NULL);
     json_object_put(doc);
 }
@@ -131,15 +134,20 @@ put(struct result *base, const struct task_state *ts, result_fn *fn, void *arg)
 {
     struct result_redis *r = (struct result_redis *)base;
     struct redis_cmd cmd;
+    struct error err;
     struct buf doc;
+    enum status st;
 
     buf_init(&doc, DOCUMENT_MAX);
-    state_encode(ts, &doc);
+    st = state_pack(ts, r->content, &doc, &err);
+    if (st != ST_OK)
+        log_error("a result cannot be written", "id=%.*s reason=%s",
+                  (int)ts->id.len, ts->id.ptr, err.text);
     redis_cmd_init_script(&cmd, SCRIPT_PUT, 1);
     redis_result_key(&cmd, "task", ts->id, "");
     redis_cmd_int(&cmd, r->expires_s);
     redis_cmd_add(&cmd, (struct slice){doc.data, doc.len});
-    if (doc.failed)
+    if (st != ST_OK)
         cmd.wire.failed = true;
     buf_fini(&doc);
     redis_result_send(r, CALL_ORDERED, &cmd, fn, arg);
@@ -294,6 +302,9 @@ open_result(struct result **out, uv_loop_t *loop, const char *url,
     r->loop = loop;
     r->config = config;
     r->expires_s = config->result_expires;
+    r->accept = *config->result_accept_content != '\0'
+                    ? config->result_accept_content
+                    : config->accept_content;
     map_init(&r->topics);
     list_init(&r->all_topics);
     list_init(&r->requests);
@@ -302,6 +313,9 @@ open_result(struct result **out, uv_loop_t *loop, const char *url,
     list_init(&r->failed);
     r->url = strdup(url);
     if (r->url != NULL)
+        st =
+            content_find(slice_of(config->result_serializer), &r->content, err);
+    if (st == ST_OK)
         st = calls_open(&r->calls, loop, &opts, &events, r, err);
     if (st != ST_OK) {
         result_free(r);

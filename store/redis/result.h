@@ -15,6 +15,8 @@ struct result_redis {
     char *url;
     const struct config *config; /* borrowed */
     int64_t expires_s;
+    enum content content;
+    const char *accept; /* comma list; borrowed of the config */
     struct calls *calls;
     struct redis *pubsub; /* NULL until something is watched */
     struct map topics;    /* what is watched, by id */

@@ -28,8 +28,8 @@ read_parts(const struct redisReply *reply)
     for (size_t i = 0; parts != NULL && i < reply->elements; i++) {
         struct json_object *part = NULL;
         struct error err;
-        if (json_parse(redis_str(reply->element[i]), JSON_DEPTH, &part, &err) !=
-            ST_OK)
+        struct slice text = redis_str(reply->element[i]);
+        if (content_decode(content_guess(text), text, &part, &err) != ST_OK)
             log_error("a chord's member does not decode", "reason=%s",
                       err.text);
         if (json_object_array_add(parts, part) != 0) {
@@ -63,29 +63,47 @@ on_part(void *arg, enum status st, const struct redisReply *reply)
 
 /* Byte for byte as Python prints it: a member that a Python worker and we both
  * report must count once. */
-static void
-add_member(struct redis_cmd *cmd, const struct task_state *ts)
+static enum status
+write_member(const struct result_redis *r, const struct task_state *ts,
+             struct buf *out, struct error *err)
 {
-    struct json_object *result = NULL;
+    struct json_object *result = NULL, *member = json_object_new_array();
+    enum status st = member != NULL ? ST_OK : ST_NOMEM;
+
+    if (st == ST_OK && ts->result_text.ptr != NULL)
+        st = json_parse(ts->result_text, JSON_DEPTH, &result, err);
+    else
+        result = json_object_get(ts->result);
+    if (st == ST_OK)
+        st = json_append(member, json_object_new_int(1));
+    if (st == ST_OK)
+        st = json_append(member, json_new_str(ts->id));
+    if (st == ST_OK)
+        st = json_append(member, json_new_str(ts->status));
+    if (st == ST_OK)
+        st = result == NULL ? json_append_null(member)
+                            : json_append(member, json_object_get(result));
+    if (st == ST_OK)
+        st = content_encode(r->content, member, out, err);
+    json_object_put(result);
+    json_object_put(member);
+    return st;
+}
+
+static void
+add_member(const struct result_redis *r, struct redis_cmd *cmd,
+           const struct task_state *ts)
+{
+    struct error err = {.text = "out of memory"};
     struct buf text;
 
     buf_init(&text, MEMBER_MAX);
-    buf_addf(&text, "[1, ");
-    json_add_string(&text, ts->id);
-    buf_addf(&text, ", ");
-    json_add_string(&text, ts->status);
-    buf_addf(&text, ", ");
-    if (ts->result_text.ptr == NULL)
-        json_add(&text, ts->result);
-    else if (json_parse(ts->result_text, JSON_DEPTH, &result, NULL) == ST_OK)
-        json_add(&text, result);
-    else
+    if (write_member(r, ts, &text, &err) != ST_OK) {
+        log_error("a chord's member cannot be written", "id=%.*s reason=%s",
+                  (int)ts->id.len, ts->id.ptr, err.text);
         cmd->wire.failed = true;
-    buf_addf(&text, "]");
+    }
     redis_cmd_add(cmd, (struct slice){text.data, text.len});
-    if (text.failed)
-        cmd->wire.failed = true;
-    json_object_put(result);
     buf_fini(&text);
 }
 
@@ -138,7 +156,7 @@ redis_chord_part(struct result *base, struct slice group, int64_t index,
         redis_cmd_str(&cmd, "+inf");
     else
         redis_cmd_int(&cmd, index);
-    add_member(&cmd, part);
+    add_member(r, &cmd, part);
     redis_cmd_int(&cmd, r->expires_s);
     redis_cmd_add(&cmd, part->id);
     if (redis_result_full(r) ||

@@ -32,7 +32,8 @@ on_got(void *arg, enum status st, const struct redisReply *reply)
     struct error err;
 
     if (st == ST_OK && redis_str(reply).len > 0) {
-        st = json_parse(redis_str(reply), JSON_DEPTH, &doc, &err);
+        struct slice text = redis_str(reply);
+        st = content_decode(content_guess(text), text, &doc, &err);
         tuple = json_get(doc, "result");
         if (st == ST_OK && !json_object_is_type(tuple, json_type_array))
             st = error_set(&err, ST_PROTO, "it has no result tuple");
@@ -55,20 +56,24 @@ redis_group_save(struct result *base, struct slice id,
                  struct json_object *tuple, result_fn *fn, void *arg)
 {
     struct result_redis *r = (struct result_redis *)base;
+    struct json_object *o = json_object_new_object();
     struct redis_cmd cmd;
+    struct error err;
     struct buf doc;
+    enum status st;
 
     buf_init(&doc, GROUP_MAX);
-    buf_addf(&doc, "{\"result\": ");
-    json_add(&doc, tuple);
-    buf_addf(&doc, "}");
+    st = json_set(o, "result", json_object_get(tuple));
+    if (st == ST_OK)
+        st = content_encode(r->content, o, &doc, &err);
     redis_cmd_init_script(&cmd, SCRIPT_PUT, 1);
     redis_result_key(&cmd, "taskset", id, "");
     redis_cmd_int(&cmd, r->expires_s);
     redis_cmd_add(&cmd, (struct slice){doc.data, doc.len});
-    if (doc.failed)
+    if (st != ST_OK)
         cmd.wire.failed = true;
     buf_fini(&doc);
+    json_object_put(o);
     redis_result_send(r, CALL_ORDERED, &cmd, fn, arg);
 }
 

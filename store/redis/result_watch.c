@@ -64,7 +64,7 @@ fire(struct topic *t, struct slice document)
 
     if (document.len == 0 || t->dead)
         return;
-    if (state_decode(document, &doc, &ts, &err) != ST_OK) {
+    if (state_read_any(document, t->r->accept, &doc, &ts, &err) != ST_OK) {
         log_warning("a stored result does not decode", "id=%.*s reason=%s",
                     (int)t->id.len, t->id.ptr, err.text);
         return;

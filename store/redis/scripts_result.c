@@ -8,7 +8,9 @@
 const char redis_lua_put[] =
     "local old = redis.call('GET', KEYS[1])\n"
     "if old and string.find(old, 'SUCCESS', 1, true) then\n"
-    "  local ok, d = pcall(cjson.decode, old)\n"
+    "  local ok, d\n"
+    "  if string.byte(old) == 123 then ok, d = pcall(cjson.decode, old)\n"
+    "  else ok, d = pcall(cmsgpack.unpack, old) end\n"
     "  if ok and type(d) == 'table' and d.status == 'SUCCESS' or\n"
     "    not ok and string.find(old, '^{\"status\": \"SUCCESS\"') then\n"
     "    return 0\n"

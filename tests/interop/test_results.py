@@ -121,14 +121,17 @@ def test_an_exception_is_raised_again(client):
 
 
 def test_states_on_the_way_are_seen(way, client):
-    result = client.send("interop.tracked_nap", 1)
-    client.state(result, "STARTED")
-    assert result.info["hostname"] == way.worker.hostname
-    client.state(result, "SUCCESS")
-    result = client.send("interop.progress", 1)
-    client.state(result, "PROGRESS")
-    assert result.info == {"done": 50}
-    client.state(result, "SUCCESS")
+    seen = {}
+
+    def note(meta):
+        seen[meta["status"]] = meta["result"]
+
+    result = client.send("interop.tracked_nap", 0.2)
+    result.get(timeout=client.timeout, on_message=note)
+    assert seen["STARTED"]["hostname"] == way.worker.hostname
+    result = client.send("interop.progress", 0.2)
+    result.get(timeout=client.timeout, on_message=note)
+    assert seen["PROGRESS"] == {"done": 50}
 
 
 def test_an_expired_task_is_told_as_revoked(client):
@@ -138,7 +141,7 @@ def test_an_expired_task_is_told_as_revoked(client):
 
 
 def test_children_are_told(client):
-    link = client.app.signature("interop.add", (10,))
+    link = client.app.signature("interop.add", (10,)).set(queue="c")
     result = client.send("interop.add", 1, 2, link=link)
     assert result.get(timeout=client.timeout) == 3
     assert result.children[0].get(timeout=client.timeout) == 13
@@ -164,8 +167,8 @@ def test_an_ignored_result_is_not_told_but_its_error_is(client):
 
 
 def test_a_chord_is_done_or_clearly_refused(way, client):
-    add = client.app.signature("interop.add", (1, 2))
-    total = client.app.signature("interop.sum")
+    add = client.app.signature("interop.add", (1, 2)).set(queue="c")
+    total = client.app.signature("interop.sum").set(queue="c")
     if not way.rpc:
         result = celery.chord([add, add], total, app=client.app)()
         assert result.get(timeout=client.timeout) == 6
