@@ -32,6 +32,9 @@ BENCH   := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/*.c))
 FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
 # What of the api has no I/O, besides base and protocol.
 FUZZAPI := $(addprefix api/,guard.c body_scan.c query.c check.c problems.c response.c)
+# What of the store reads from the wire.
+FUZZSTORE := $(addprefix store/amqp/,frame.c content.c table.c address.c link.c link_login.c link_read.c) \
+            store/tls.c
 PYTESTS := $(wildcard tests/*/test_*.py)
 PLUGINS := $(patsubst %.c,$(B)/%.so,$(wildcard examples/*.c))
 EXAMPLES := $(wildcard examples/*.c deploy/models.json)
@@ -192,7 +195,7 @@ fuzz: $(B)/models.c ## libFuzzer, FUZZ_TIME seconds per target
 	@set -e; for f in $(FUZZ); do n=$$(basename $$f .c); mkdir -p build/fuzz/$$n.corpus; \
 	  clang $(CPPFLAGS) -g -O1 -fsanitize=fuzzer,address,undefined $(PKGCFLAGS) \
 	    -fno-sanitize-recover=all -o build/fuzz/$$n $$f \
-	    $(wildcard base/*.c protocol/*.c) $(FUZZAPI) $< $(PKGLIBS) $(SYSLIBS); \
+	    $(wildcard base/*.c protocol/*.c) $(FUZZAPI) $(FUZZSTORE) $< $(PKGLIBS) $(SYSLIBS); \
 	  build/fuzz/$$n -max_total_time=$(FUZZ_TIME) build/fuzz/$$n.corpus \
 	    $$(ls -d tests/fuzz/corpus/$$n 2>/dev/null); done
 coverage: ## all tests with gcov; HTML in build/coverage
