@@ -60,26 +60,50 @@ chord_error(struct json_object *part)
     return exc;
 }
 
+/* "Callback error: ..." */
+static struct json_object *
+callback_error(const char *text)
+{
+    struct outcome o;
+    struct json_object *exc;
+    struct buf b;
+    char *line = NULL;
+
+    outcome_init(&o);
+    buf_init(&b, ERROR_LINE_MAX);
+    buf_addf(&b, "Callback error: %s", text);
+    if (buf_take(&b, &line, NULL) == ST_OK)
+        outcome_raise(&o, "ChordError", "celery.exceptions", line);
+    exc = json_object_get(o.exc);
+    outcome_fini(&o);
+    free(line);
+    buf_fini(&b);
+    return exc;
+}
+
+/* Its body does not run.  Consumes exc. */
 static void
 chord_failed(struct request *rq, struct json_object *body,
-             struct json_object *part)
+             struct json_object *exc)
 {
     struct json_object *options = json_get(body, "options");
-    struct json_object *errbacks = json_get(options, "link_error");
-    struct json_object *exc = chord_error(part);
+    struct json_object *outer = json_get(options, "chord");
     struct task_state ts = {
         .id = json_get_str(options, "task_id"),
         .status = node_slice("FAILURE"),
         .result = exc,
         .done_us = clock_unix_us(),
+        .group_id = json_get_str(options, "group_id"),
         .parent_id = rq->tm.id,
-        .reply_to = json_get_str(options, "reply_to"),
     };
 
     if (exc && ts.id.ptr) {
         settle_put(rq, &ts);
-        if (errbacks)
-            follow_errbacks_of(rq, errbacks, ts.id, exc, NULL);
+        /* Else the chord around it would wait for ever. */
+        if (outer && ts.group_id.ptr)
+            chord_return(rq, outer, ts.group_id,
+                         json_get_int(options, "group_index", -1), &ts);
+        follow_chord_errbacks(rq, body, exc);
     }
     json_object_put(exc);
 }
@@ -111,6 +135,14 @@ joined(struct json_object *parts)
 }
 
 static void
+not_sent(struct request *rq, struct json_object *body, const char *why)
+{
+    log_error("a chord's body could not be sent", "id=%.*s reason=%s",
+              (int)rq->tm.id.len, rq->tm.id.ptr, why);
+    chord_failed(rq, body, callback_error(why));
+}
+
+static void
 all_done(struct part_op *op, struct json_object *parts)
 {
     struct request *rq = op->rq;
@@ -119,13 +151,12 @@ all_done(struct part_op *op, struct json_object *parts)
     struct error err = {.text = "out of memory"};
 
     if (failed) {
-        chord_failed(rq, op->body, failed);
+        chord_failed(rq, op->body, chord_error(failed));
         return;
     }
     args = joined(parts);
     if (!args || follow_apply(rq, op->body, args, NULL, &err) != ST_OK)
-        log_error("a chord's body could not be sent", "id=%.*s reason=%s",
-                  (int)rq->tm.id.len, rq->tm.id.ptr, err.text);
+        not_sent(rq, op->body, err.text);
     r->ops->chord_done(r, op->group);
     json_object_put(args);
 }

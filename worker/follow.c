@@ -114,23 +114,36 @@ send_all(struct request *rq, struct signature_messages *ms, struct error *err)
     }
     if (st == ST_OK)
         st = add_child(rq, &ms->children);
-    return st == ST_OK ? st : error_set(err, st, "out of memory");
+    return st == ST_OK ? st
+                       : error_set(err, st, "not sent: %s", status_text(st));
 }
 
-enum status
-follow_apply(struct request *rq, struct json_object *sig,
-             struct json_object *partial, struct json_object *chain,
-             struct error *err)
+/* Whose child that which is sent is: the request's task, or the body of its
+ * chord. */
+struct parent {
+    struct slice id, root_id;
+};
+
+static struct parent
+parent_of(const struct request *rq)
 {
     const struct task_message *tm = &rq->tm;
+
+    return (struct parent){tm->id, tm->root_id.ptr ? tm->root_id : tm->id};
+}
+
+static enum status
+apply(struct request *rq, struct parent parent, struct json_object *sig,
+      struct json_object *partial, struct json_object *chain, struct error *err)
+{
     struct signature_messages ms = {.count = 0};
     char origin[300];
     enum status st;
     struct signature_context ctx = {
         .partial = partial,
-        .root_id = tm->root_id.ptr ? tm->root_id : tm->id,
-        .parent_id = tm->id,
-        .reply_to = tm->reply_to,
+        .root_id = parent.root_id,
+        .parent_id = parent.id,
+        .reply_to = rq->tm.reply_to,
         .chain = chain,
         .topology = rq->n->topology,
         .now_us = clock_unix_us(),
@@ -148,6 +161,14 @@ follow_apply(struct request *rq, struct json_object *sig,
         st = send_all(rq, &ms, err);
     signature_messages_fini(&ms);
     return st;
+}
+
+enum status
+follow_apply(struct request *rq, struct json_object *sig,
+             struct json_object *partial, struct json_object *chain,
+             struct error *err)
+{
+    return apply(rq, parent_of(rq), sig, partial, chain, err);
 }
 
 /* ---- after a success ---- */
@@ -303,12 +324,29 @@ follow_replaced(struct request *rq)
     check_followed(rq, follow_replace(rq, &err), &err);
 }
 
+bool
+follow_refused(struct request *rq)
+{
+    enum outcome_kind k = rq->out.kind;
+    char text[80];
+
+    if (rq->refused == ST_OK ||
+        (k != OUTCOME_RETURN && k != OUTCOME_RETRY && k != OUTCOME_REPLACE))
+        return false;
+    snprintf(text, sizeof(text), "what it sent was refused: %s",
+             status_text(rq->refused));
+    outcome_raise(&rq->out, "ValueError", "builtins", text);
+    return true;
+}
+
 void
 follow_up(struct request *rq)
 {
     struct error err = {.text = "out of memory"};
     enum status st = ST_OK;
 
+    if (follow_refused(rq)) /* while it ran */
+        return;
     switch (rq->out.kind) {
     case OUTCOME_RETURN:
         st = follow_success(rq, &err);
@@ -328,6 +366,11 @@ follow_up(struct request *rq)
 
 /* ---- after a failure ---- */
 
+struct failed {
+    struct json_object *errbacks, *exc; /* borrowed */
+    const char *traceback;              /* borrowed; NULL: none */
+};
+
 /* An errback of ours that takes more than the id gets what Python's new style
  * gets: the request, the exception, the traceback. */
 static bool
@@ -345,16 +388,14 @@ is_old_style(struct json_object *sig)
 }
 
 static struct json_object *
-new_style_args(struct request *rq, struct json_object *exc,
-               const char *traceback)
+new_style_args(const struct failed *f, struct json_object *fields)
 {
     struct json_object *args = json_object_new_array(), *tb = NULL;
-    struct json_object *fields = request_fields(rq);
 
-    if (traceback)
-        tb = json_new_str(node_slice(traceback));
+    if (f->traceback)
+        tb = json_new_str(node_slice(f->traceback));
     if (!args || !fields || json_append(args, fields) != ST_OK ||
-        value_append(args, json_object_get(exc)) != ST_OK ||
+        value_append(args, json_object_get(f->exc)) != ST_OK ||
         value_append(args, tb) != ST_OK) {
         json_object_put(args);
         return NULL;
@@ -363,8 +404,9 @@ new_style_args(struct request *rq, struct json_object *exc,
 }
 
 static void
-send_errbacks(struct request *rq, struct json_object *errbacks,
-              struct json_object *args, bool (*want)(struct json_object *))
+send_errbacks(struct request *rq, struct parent parent,
+              struct json_object *errbacks, struct json_object *args,
+              bool (*want)(struct json_object *))
 {
     struct json_object *group = args ? group_of(errbacks, want) : NULL;
     struct json_object *tasks = json_get(json_get(group, "kwargs"), "tasks");
@@ -372,7 +414,7 @@ send_errbacks(struct request *rq, struct json_object *errbacks,
     enum status st = group ? ST_OK : ST_NOMEM;
 
     if (st == ST_OK && json_object_array_length(tasks) > 0)
-        st = follow_apply(rq, group, args, NULL, &err);
+        st = apply(rq, parent, group, args, NULL, &err);
     if (st != ST_OK)
         log_error("an errback could not be sent", "id=%.*s reason=%s",
                   (int)rq->tm.id.len, rq->tm.id.ptr, err.text);
@@ -380,24 +422,25 @@ send_errbacks(struct request *rq, struct json_object *errbacks,
     json_object_put(args);
 }
 
-void
-follow_errbacks_of(struct request *rq, struct json_object *errbacks,
-                   struct slice id, struct json_object *exc,
-                   const char *traceback)
+/* Consumes fields: what the failed task's request shows. */
+static void
+send_all_errbacks(struct request *rq, struct parent parent,
+                  const struct failed *f, struct json_object *fields)
 {
-    struct json_object *list = json_object_get(errbacks), *text;
+    struct json_object *list = json_object_get(f->errbacks), *text;
 
     if (json_object_get_type(list) != json_type_array) {
-        list = args_of_one(errbacks);
-        json_object_put(errbacks);
+        list = args_of_one(f->errbacks);
+        json_object_put(f->errbacks);
     }
     if (!has_elements(list)) {
         json_object_put(list);
+        json_object_put(fields);
         return;
     }
-    text = json_new_str(id);
-    send_errbacks(rq, list, args_of_one(text), is_old_style);
-    send_errbacks(rq, list, new_style_args(rq, exc, traceback), is_new_style);
+    text = json_new_str(parent.id);
+    send_errbacks(rq, parent, list, args_of_one(text), is_old_style);
+    send_errbacks(rq, parent, list, new_style_args(f, fields), is_new_style);
     json_object_put(text);
     json_object_put(list);
 }
@@ -405,7 +448,26 @@ follow_errbacks_of(struct request *rq, struct json_object *errbacks,
 void
 follow_errbacks(struct request *rq)
 {
-    if (rq->out.kind == OUTCOME_RAISE && rq->def && rq->tm.errbacks)
-        follow_errbacks_of(rq, rq->tm.errbacks, rq->tm.id, rq->out.exc,
-                           rq->out.traceback);
+    const struct failed f = {rq->tm.errbacks, rq->out.exc, rq->out.traceback};
+
+    if (rq->out.kind == OUTCOME_RAISE && rq->def && f.errbacks)
+        send_all_errbacks(rq, parent_of(rq), &f, request_fields(rq));
+}
+
+void
+follow_chord_errbacks(struct request *rq, struct json_object *body,
+                      struct json_object *exc)
+{
+    struct json_object *options = json_get(body, "options");
+    struct slice id = json_get_str(options, "task_id");
+    const struct failed f = {json_get(options, "link_error"), exc, NULL};
+    struct json_object *fields;
+
+    if (!f.errbacks)
+        return;
+    fields = json_copy(body);
+    field_str(fields, "id", id);
+    field_ref(fields, "errbacks", f.errbacks);
+    field_take(fields, "delivery_info", json_object_new_object());
+    send_all_errbacks(rq, (struct parent){id, id}, &f, fields);
 }

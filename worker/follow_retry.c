@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The message that takes a task's place: its retry, or what replaces it
  * (celery-wire.md 6.10, 6.11). */
+#include <math.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -66,6 +67,8 @@ enum status
 follow_retry(struct request *rq, struct error *err)
 {
     const struct task_message *tm = &rq->tm;
+    double countdown = fmin(rq->out.countdown, TASK_SECONDS_MAX);
+    int64_t now_us = clock_unix_us();
     struct message *m = NULL;
     enum status st;
     struct task_new t = {
@@ -89,8 +92,9 @@ follow_retry(struct request *rq, struct error *err)
         .replaced_task_nesting = tm->replaced_task_nesting,
         .soft_limit = tm->soft_limit,
         .hard_limit = tm->hard_limit,
-        .has_eta = rq->out.countdown > 0,
-        .eta_us = clock_unix_us() + (int64_t)(rq->out.countdown * 1e6),
+        .has_eta = countdown > 0,
+        .now_us = now_us,
+        .eta_us = now_us + (int64_t)(countdown * 1e6),
         .has_expires = tm->has_expires,
         .expires_us = tm->expires_us,
         .ignore_result = tm->ignore_result,
@@ -109,7 +113,10 @@ follow_retry(struct request *rq, struct error *err)
     json_object_put(t.headers);
     if (st == ST_OK)
         st = node_publish(rq->n, rq, &m);
-    return st;
+    else
+        return st;
+    return st == ST_OK ? st
+                       : error_set(err, st, "not sent: %s", status_text(st));
 }
 
 /* ---- replace ---- */

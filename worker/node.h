@@ -177,10 +177,12 @@ void chord_return(struct request *rq, struct json_object *body,
 void follow_up(struct request *rq);
 void follow_replaced(struct request *rq); /* the replacement of a task */
 void follow_errbacks(struct request *rq);
-/* The errbacks of id, which failed with exc. */
-void follow_errbacks_of(struct request *rq, struct json_object *errbacks,
-                        struct slice id, struct json_object *exc,
-                        const char *traceback);
+/* Those of a chord's body, which has failed with exc: its parts have. */
+void follow_chord_errbacks(struct request *rq, struct json_object *body,
+                           struct json_object *exc);
+/* True: something that it has sent was refused for good, and so it has failed,
+ * as in Celery. */
+bool follow_refused(struct request *rq);
 /* Sends sig as a child of rq's task.  sig is borrowed.  partial: array put
  * before its args, or NULL; chain: what is left of a chain, or NULL. */
 enum status follow_apply(struct request *rq, struct json_object *sig,
@@ -192,7 +194,8 @@ enum status follow_retry(struct request *rq, struct error *err);
 enum status follow_replace(struct request *rq, struct error *err);
 
 /* publish.c: confirmed publishing.  Consumes *m.  rq, if not NULL, waits for it
- * (rq->waits, settle_answer). */
+ * (rq->waits, settle_answer).  What is refused for good only later is told in
+ * rq->refused. */
 enum status node_publish(struct node *n, struct request *rq,
                          struct message **m);
 void node_published(struct node *n, void *cookie, enum status st);

@@ -40,13 +40,20 @@ outcome_name(enum outcome_kind k)
 }
 
 void
+outcome_set(struct outcome *o, enum outcome_kind k)
+{
+    json_object_put(o->exc);
+    o->exc = NULL;
+    free(o->traceback);
+    o->traceback = NULL;
+    o->kind = k;
+}
+
+void
 outcome_raise_args(struct outcome *o, const char *type, const char *module,
                    struct json_object *args)
 {
-    json_object_put(o->exc);
-    free(o->traceback);
-    o->traceback = NULL;
-    o->kind = OUTCOME_RAISE;
+    outcome_set(o, OUTCOME_RAISE);
     o->exc = state_exception(type, module, args);
     json_object_put(args);
 }

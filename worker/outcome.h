@@ -35,6 +35,9 @@ void outcome_init(struct outcome *o);
 void outcome_fini(struct outcome *o); /* leaves it as after init */
 const char *outcome_name(enum outcome_kind k);
 
+/* It is of that kind, whatever it was before: an exception that was set, and
+ * dealt with, is forgotten. */
+void outcome_set(struct outcome *o, enum outcome_kind k);
 /* Sets RAISE with one text argument; keeps an older traceback not.  Without
  * memory the exception is lost but the kind is right. */
 void outcome_raise(struct outcome *o, const char *type, const char *module,

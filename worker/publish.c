@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Publishing what tasks send: each message is kept until the broker has
- * confirmed it, and sent again when it has not. */
+ * confirmed it, and sent again when it has not.  What the broker never will
+ * take (too large, an exchange that is not there) is the failure of what sent
+ * it. */
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -38,21 +40,53 @@ done(struct outgoing *o)
 
 static void publish_again(struct timer *t);
 
+static const char *
+key_of(const struct outgoing *o)
+{
+    return o->msg->routing_key ? o->msg->routing_key : "";
+}
+
+static bool
+is_refusal(enum status st)
+{
+    return st != ST_OK && st != ST_NOMEM && !status_is_transient(st);
+}
+
 static void
+try_later(struct outgoing *o)
+{
+    if (timer_set(&o->n->timers, &o->timer, AGAIN_MS, publish_again) != ST_OK)
+        log_error("a message waits for memory", "queue=%s", key_of(o));
+}
+
+/* ST_OK: it is sent, now or later. */
+static enum status
 try(struct outgoing *o)
 {
     struct broker *b = o->n->broker;
     struct error err = {.text = ""};
     enum status st = b->ops->publish(b, o->msg, o, &err);
 
-    if (st == ST_OK)
+    if (is_refusal(st)) {
+        log_error("a message was refused", "queue=%s reason=%s", key_of(o),
+                  err.text);
+        return st;
+    }
+    if (st != ST_OK)
+        try_later(o);
+    return ST_OK;
+}
+
+static void
+refused(struct outgoing *o, enum status st)
+{
+    struct request *rq = o->rq;
+
+    outgoing_free(o);
+    if (!rq)
         return;
-    if (!status_is_transient(st) && st != ST_NOMEM)
-        log_error("a message was refused", "queue=%s reason=%s",
-                  o->msg->routing_key ? o->msg->routing_key : "", err.text);
-    if (timer_set(&o->n->timers, &o->timer, AGAIN_MS, publish_again) != ST_OK)
-        log_error("a message waits for memory", "queue=%s",
-                  o->msg->routing_key ? o->msg->routing_key : "");
+    rq->refused = st;
+    settle_answer(rq, ST_OK);
 }
 
 static void
@@ -61,14 +95,17 @@ publish_again(struct timer *t)
     struct outgoing *o =
         (struct outgoing *)(void *)((char *)t -
                                     offsetof(struct outgoing, timer));
+    enum status st = try(o);
 
-    try(o);
+    if (st != ST_OK)
+        refused(o, st);
 }
 
 enum status
 node_publish(struct node *n, struct request *rq, struct message **m)
 {
     struct outgoing *o = calloc(1, sizeof(*o));
+    enum status st;
 
     if (!o) {
         message_free(*m);
@@ -81,10 +118,12 @@ node_publish(struct node *n, struct request *rq, struct message **m)
     *m = NULL;
     list_add_tail(&n->outgoing, &o->link);
     n->outgoing_count++;
-    if (rq)
+    st = try(o);
+    if (st != ST_OK)
+        outgoing_free(o);
+    else if (rq)
         rq->waits++;
-    try(o);
-    return ST_OK;
+    return st;
 }
 
 void
@@ -100,9 +139,14 @@ node_published(struct node *n, void *cookie, enum status st)
         done(o);
         return;
     }
+    if (is_refusal(st)) {
+        log_error("a message was refused", "queue=%s reason=%s", key_of(o),
+                  status_text(st));
+        refused(o, st);
+        return;
+    }
     log_debug("a message is sent again", "reason=%s", status_text(st));
-    if (timer_set(&n->timers, &o->timer, AGAIN_MS, publish_again) != ST_OK)
-        log_error("a message waits for memory", NULL);
+    try_later(o);
 }
 
 void

@@ -74,12 +74,13 @@ struct request {
 
     struct outcome out;
     enum settle_step step;
-    unsigned waits; /* answers that the step waits for */
-    unsigned tells; /* answers that it does not wait for: begin.c */
-    bool begun;     /* the step was started */
-    bool redo;      /* it has failed and is to be tried again */
-    bool drop;      /* fenced out: the outcome is not ours to tell */
-    bool resumed;   /* the outcome was recorded by a worker that died */
+    unsigned waits;      /* answers that the step waits for */
+    unsigned tells;      /* answers that it does not wait for: begin.c */
+    bool begun;          /* the step was started */
+    enum status refused; /* why something that it has sent was; ST_OK: none */
+    bool redo;           /* it has failed and is to be tried again */
+    bool drop;           /* fenced out: the outcome is not ours to tell */
+    bool resumed;        /* the outcome was recorded by a worker that died */
     struct json_object *children; /* owned array; NULL: none */
 };
 

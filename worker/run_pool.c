@@ -147,12 +147,15 @@ static void
 pool_send(void *arg, struct job *j, struct json_object *sig)
 {
     struct request *rq = request_of_job(j);
-    struct error err;
+    struct error err = {.text = ""};
+    enum status st = follow_apply(rq, sig, NULL, NULL, &err);
 
     (void)arg;
-    if (follow_apply(rq, sig, NULL, NULL, &err) != ST_OK)
-        log_error("a task could not be sent", "by=%.*s reason=%s",
-                  (int)rq->tm.id.len, rq->tm.id.ptr, err.text);
+    if (st == ST_OK)
+        return;
+    log_error("a task could not be sent", "by=%.*s reason=%s",
+              (int)rq->tm.id.len, rq->tm.id.ptr, err.text);
+    rq->refused = st; /* the task believes that it is: it has failed */
 }
 
 static struct json_object *

@@ -118,6 +118,17 @@ again(struct timer *t)
     settle_go(request_of_timer(t));
 }
 
+static void
+advance(struct request *rq)
+{
+    bool sends = rq->step == STEP_FOLLOW || rq->step == STEP_STORE;
+
+    /* What replaces it is sent when it is stored: its failure is stored now. */
+    if (sends && follow_refused(rq) && rq->step == STEP_STORE)
+        return;
+    rq->step++;
+}
+
 void
 settle_go(struct request *rq)
 {
@@ -128,7 +139,7 @@ settle_go(struct request *rq)
                 return;
             /* Without memory for a timer it is tried again at once. */
         } else if (rq->begun) {
-            rq->step++;
+            advance(rq);
         }
         if (rq->drop && rq->step < STEP_ACK)
             rq->step = STEP_ACK;

@@ -182,7 +182,7 @@ is_stored(const struct request *rq)
     }
     if (!rq->ignore_result || !rq->def)
         return true;
-    return rq->out.kind == OUTCOME_RAISE &&
+    return rq->out.kind != OUTCOME_RETURN &&
            rq->n->config->task_store_errors_even_if_ignored;
 }
 

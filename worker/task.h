@@ -5,6 +5,8 @@
 #include "worker/outcome.h"
 #include "worker/services.h"
 
+enum { TASK_SECONDS_MAX = 1000000000 }; /* 30 years: what is more is that */
+
 /* One execution of a task, as task code sees it (include/lovage/task.h): on the
  * node's loop or in an executor.  What differs between the two is the host. */
 struct task_host {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The task API: async tasks on the node's loop. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,7 +95,7 @@ lovage_status
 lovage_timer(lovage_task *t, double seconds, lovage_timer_fn *fn, void *arg)
 {
     struct task_wait *w;
-    double ms = seconds > 0 ? seconds * 1000 : 0;
+    double ms = seconds > 0 ? fmin(seconds, TASK_SECONDS_MAX) * 1000 : 0;
 
     if (!t->host->timers || t->def->kind != LOVAGE_ASYNC)
         return not_async(t, "lovage_timer");
@@ -137,7 +138,7 @@ lovage_status
 lovage_http(lovage_task *t, const lovage_http_request *given,
             lovage_http_fn *fn, void *arg)
 {
-    const double dflt_timeout = 60;
+    const double dflt_timeout = 60, max_timeout = 1e6;
     lovage_http_request q = {.size = sizeof(q)};
     struct http_request rq = {.max_response = 1024 * 1024};
     struct task_wait *w;
@@ -154,7 +155,8 @@ lovage_http(lovage_task *t, const lovage_http_request *given,
     if (q.max_response)
         rq.max_response = q.max_response;
     rq.total_timeout_ms =
-        (uint32_t)((q.timeout > 0 ? q.timeout : dflt_timeout) * 1000);
+        (uint32_t)(fmin(q.timeout > 0 ? q.timeout : dflt_timeout, max_timeout) *
+                   1000);
     rq.connect_timeout_ms = rq.first_byte_timeout_ms = rq.total_timeout_ms;
     w = wait_new(t, arg);
     if (!w)

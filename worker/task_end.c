@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The task API: ending a task, and what it may do while it runs. */
 #include <errno.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +31,7 @@ lovage_return(lovage_task *t, lovage_value *result)
         return no_memory(t);
     json_object_put(t->out.result);
     t->out.result = json;
-    t->out.kind = OUTCOME_RETURN;
+    outcome_set(&t->out, OUTCOME_RETURN);
     return LOVAGE_OK;
 }
 
@@ -111,7 +112,7 @@ lovage_retry(lovage_task *t, const lovage_retry_opts *given)
 lovage_status
 lovage_reject(lovage_task *t, bool requeue)
 {
-    t->out.kind = OUTCOME_REJECT;
+    outcome_set(&t->out, OUTCOME_REJECT);
     t->out.requeue = requeue;
     return LOVAGE_ENDED;
 }
@@ -119,7 +120,7 @@ lovage_reject(lovage_task *t, bool requeue)
 lovage_status
 lovage_ignore(lovage_task *t)
 {
-    t->out.kind = OUTCOME_IGNORE;
+    outcome_set(&t->out, OUTCOME_IGNORE);
     return LOVAGE_ENDED;
 }
 
@@ -156,10 +157,10 @@ lovage_raise_soft_limit(lovage_task *t)
 bool
 lovage_sleep(lovage_task *t, double seconds)
 {
-    uint64_t end =
-        clock_mono_us() + (uint64_t)(seconds > 0 ? seconds * 1e6 : 0);
-    uint64_t now;
+    uint64_t now, end;
 
+    seconds = seconds > 0 ? fmin(seconds, TASK_SECONDS_MAX) : 0;
+    end = clock_mono_us() + (uint64_t)(seconds * 1e6);
     while (!lovage_soft_limit(t) && (now = clock_mono_us()) < end) {
         uint64_t left = end - now;
         struct timespec ts = {.tv_sec = (time_t)(left / 1000000),

@@ -234,7 +234,7 @@ lovage_send(lovage_task *t, lovage_signature *s, const char **id)
 {
     struct json_object *sig = json_of(s);
     const char *the_id = NULL;
-    struct error err = {.code = ST_NOMEM, .text = "out of memory"};
+    struct error err = {.text = ""};
     enum status st = ST_NOMEM;
 
     if (sig)
@@ -264,6 +264,6 @@ lovage_replace(lovage_task *t, lovage_signature *sig)
     }
     json_object_put(t->out.sig);
     t->out.sig = json;
-    t->out.kind = OUTCOME_REPLACE;
+    outcome_set(&t->out, OUTCOME_REPLACE);
     return LOVAGE_ENDED;
 }

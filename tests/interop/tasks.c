@@ -239,6 +239,45 @@ child(lovage_task *t)
     return lovage_return(t, lovage_string(id));
 }
 
+static lovage_signature *
+one_of(int64_t x, bool complete, const char *queue)
+{
+    lovage_value *args = lovage_array();
+    lovage_signature *s;
+
+    lovage_push(args, lovage_int(x));
+    if (complete)
+        lovage_push(args, lovage_int(x));
+    s = lovage_sig("interop.add", args, NULL);
+    lovage_sig_set(s, "queue", lovage_string(queue));
+    return s;
+}
+
+/* canvas(kind, queue): sends a chain or a chord of three, and gives its id. */
+static lovage_status
+canvas(lovage_task *t)
+{
+    const char *kind, *queue, *id = NULL;
+    lovage_signature *parts[3], *s, *body;
+
+    if (lovage_arg_string(t, 0, "kind", &kind) != LOVAGE_OK ||
+        lovage_arg_string(t, 1, "queue", &queue) != LOVAGE_OK)
+        return LOVAGE_FAILED;
+    for (int i = 0; i < 3; i++)
+        parts[i] = one_of(i + 1, !strcmp(kind, "chord") || i == 0, queue);
+    body = lovage_sig("interop.sum", NULL, NULL);
+    lovage_sig_set(body, "queue", lovage_string(queue));
+    if (!strcmp(kind, "chord")) {
+        s = lovage_chord(parts, 3, body);
+    } else {
+        s = lovage_chain(parts, 3);
+        lovage_sig_free(body);
+    }
+    if (lovage_send(t, s, &id) != LOVAGE_OK)
+        return LOVAGE_FAILED;
+    return lovage_return(t, lovage_string(id));
+}
+
 /* note(path, text): appends a line; what the tests see of the order. */
 static lovage_status
 note(lovage_task *t)
@@ -332,6 +371,7 @@ lovage_plugin_init(lovage_registry *r)
         TASK("ignore", ignore, .params = 0),
         TASK("replace", replace, .params = 2),
         TASK("child", child, .params = 2),
+        TASK("canvas", canvas, .params = 2),
         TASK("note", note, .params = -1),
         TASK("errback", errback, .params = 1),
         TASK("expiring_add", add, .params = 2, .expires = 0.2),

@@ -133,6 +133,15 @@ def test_a_child_in_python_is_listed_with_its_parent(client):
     assert result.children[0].get(timeout=client.timeout) == 42
 
 
+@pytest.mark.parametrize(
+    "kind,queue,value", [("chain", "c", 7), ("chain", "py", 7), ("chord", "c", 12)]
+)
+def test_a_canvas_sent_by_a_c_task_is_run(client, kind, queue, value):
+    task_id = client.call("interop.canvas", kind, queue)
+    result = client.app.AsyncResult(task_id)
+    assert result.get(timeout=client.timeout) == value
+
+
 @pytest.mark.parametrize("queue", ["c", "py"])
 def test_a_replaced_task_has_the_result_of_the_other(client, queue):
     assert client.call("interop.replace", 1, queue) == 1001

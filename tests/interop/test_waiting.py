@@ -72,3 +72,26 @@ def test_a_task_that_goes_back_to_its_queue_runs_again(
         )
         assert result.get(timeout=15) == "again"
         servers.wait_for(lambda: broker.left(queue) == 0, 5, "acked")
+
+
+def test_a_task_that_could_not_send_what_it_wanted_has_failed(
+    app, broker, redis, queue, postgres, database
+):
+    """A chord needs a result backend, and only the node knows that it has
+    none: the task itself has ended by then."""
+    with servers.Worker(
+        broker.url, backend="disabled://", queues=queue, database=database
+    ):
+        result = Caller(app).send("interop.canvas", "chord", queue, queue=queue)
+        db = database.rpartition("/")[2]
+        status, error = servers.wait_for(
+            lambda: postgres.query(
+                "SELECT status, error FROM tasks WHERE id = %s"
+                " AND finished_at IS NOT NULL",
+                result.id,
+                db=db,
+            ),
+            10,
+            "recorded",
+        )[0]
+        assert (status, "refused" in error) == ("FAILURE", True)

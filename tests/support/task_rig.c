@@ -34,6 +34,8 @@ rig_send(lovage_task *t, struct json_object *sig)
 {
     struct task_rig *r = t->host_arg;
 
+    if (r->send_st != ST_OK)
+        return r->send_st;
     return json_append(r->sent, json_object_get(sig));
 }
 

@@ -12,6 +12,7 @@ struct task_rig {
     struct json_object *meta; /* of the last state */
     char state[64];
     bool soft;
+    enum status send_st; /* what sending says */
 };
 
 /* The def's run may be NULL where nothing is run.  args and kwargs are JSON. */

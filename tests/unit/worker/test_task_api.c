@@ -2,8 +2,10 @@
 /* The task API as a plugin sees it. */
 #include <criterion/criterion.h>
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/support/data.h"
 #include "tests/support/task_rig.h"
@@ -215,4 +217,40 @@ Test(task_api, states_and_the_soft_limit_reach_the_host)
     cr_assert_str_eq(task_rig_error(&rig), "SoftTimeLimitExceeded()");
     cr_assert_eq(lovage_timer(t, 1, NULL, NULL), LOVAGE_FAILED);
     task_rig_fini(&rig);
+}
+
+Test(task_api, what_is_returned_is_all_that_is_left)
+{
+    lovage_task *t = task("[]", "{}");
+
+    lovage_raisef(t, "ValueError", "handled");
+    lovage_traceback(t, "here");
+    cr_expect_eq(lovage_return(t, lovage_int(1)), LOVAGE_OK);
+    cr_expect_null(rig.task.out.exc);
+    cr_expect_null(rig.task.out.traceback);
+    task_rig_fini(&rig);
+}
+
+Test(task_api, why_a_task_was_not_sent_is_said_as_it_is)
+{
+    lovage_task *t = task("[]", "{}");
+
+    rig.send_st = ST_INVALID;
+    cr_expect_eq(lovage_send(t, lovage_sig("x", NULL, NULL), NULL),
+                 LOVAGE_FAILED);
+    cr_expect_str_eq(task_rig_error(&rig),
+                     "ValueError('cannot send: invalid argument')");
+    task_rig_fini(&rig);
+}
+
+Test(task_api, a_sleep_of_ages_is_not_none, .signal = SIGALRM)
+{
+    lovage_task *t = task("[]", "{}");
+
+    rig.soft = true; /* ends it at once, and it says so */
+    cr_expect_not(lovage_sleep(t, 1e300));
+    rig.soft = false;
+    alarm(1);
+    lovage_sleep(t, 1e300);
+    cr_assert_fail("it is over");
 }
