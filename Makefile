@@ -117,7 +117,8 @@ $(OOM): $(B)/%: $(B)/%.o $(B)/tests/oom/oom.o $(LIB)
 	  -Wl,--wrap=strdup,--wrap=strndup -o $@ $^ $(LDLIBS)
 
 .PHONY: deps run check asan check-asan check-unit check-contract check-interop \
-  interop-latest check-faults check-race check-tsan check-oom run-tests run-oom bench
+  interop-latest check-faults check-race check-tsan check-oom run-tests run-oom bench \
+  faults
 deps: ## install the Debian packages that are missing
 	deploy/deps
 run: ## start servers, api and worker, show an example; ONCE=1: and end
@@ -151,6 +152,9 @@ run-oom: $(OOM)
 	@tests/run $(B) $(OOM)
 bench: all $(BENCH) ## Lovage beside Celery: a table, and build/bench.json; ROWS=noop,llm
 	@tests/bench/run $(B)/$(NAME) "$(ROWS)"
+faults: all $(TESTPLUGINS) ## the fault table, and build/faults.json; ROWS= BROKERS= ACKS= TASKS=
+	@tests/faults/table $(B)/$(NAME) --rows "$(ROWS)" --brokers "$(BROKERS)" \
+	  --acks "$(ACKS)" $(if $(TASKS),--tasks $(TASKS))
 
 .PHONY: install uninstall docs
 SHARE := $(DESTDIR)$(PREFIX)/share/$(NAME)

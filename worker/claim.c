@@ -139,7 +139,8 @@ claim_start(struct request *rq)
 
     flow_took(rq);
     if (!n->records) {
-        dispatch_ready(rq);
+        if (!resume_ask(rq))
+            dispatch_ready(rq);
         return;
     }
     /* A row is made from it if the task came from a Python producer. */

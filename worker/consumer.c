@@ -134,11 +134,12 @@ is_later(const struct request *rq, const struct request *other)
 }
 
 /* If it is faster than the record of what sent it, the claim would find the
- * task still running.  True: it waits for that. */
+ * task still running; so would a copy that asks for the result.  True: it waits
+ * for that. */
 static bool
 waits_for_record(struct request *rq)
 {
-    if (!rq->n->records)
+    if (!rq->n->records && !rq->tm.redelivered)
         return false;
     claim_put_off(rq, AGAIN_MS, look_again);
     return true;

@@ -158,6 +158,9 @@ void settle_answer(struct request *rq, enum status st); /* of a step */
 
 /* resume.c: tells what is recorded, and maybe was not told. */
 void resume_start(struct request *rq);
+/* Without records: if it was delivered before, asks the result backend whether
+ * it is done, and goes on with the answer.  False: there is nothing to ask. */
+bool resume_ask(struct request *rq);
 /* False: there is nothing to tell of such an outcome, or no memory for it. */
 bool resume_read(const struct records_row *row, struct outcome *o);
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A message comes again although its task's outcome is recorded: the worker
- * that recorded it died before it acknowledged the message, and maybe before
- * it told the result backend, the chord and the errbacks.  So they are told
- * (again: all of it may be repeated), from the record. */
+/* A message comes again although its task's outcome is known: the worker that
+ * had it died before it acknowledged the message, and maybe before it told the
+ * result backend, the chord and the errbacks.  Or the broker died before it had
+ * written down the acknowledgement: RabbitMQ then delivers thousands again.  So
+ * they are told (again: all of it may be repeated), from the record, or without
+ * records from the result. */
 #include <string.h>
 
 #include "base/log.h"
@@ -61,6 +63,41 @@ resume_read(const struct records_row *row, struct outcome *o)
         return false;
     o->traceback = copy_text(row->traceback);
     return json_parse(row->result, JSON_DEPTH, &o->exc, &err) == ST_OK;
+}
+
+static void
+stored(void *arg, enum status st, const struct task_state *ts)
+{
+    struct request *rq = arg;
+
+    if (st != ST_OK && status_is_transient(st)) {
+        claim_later(rq);
+    } else if (st == ST_OK && ts && is(ts->status, "SUCCESS")) {
+        outcome_fini(&rq->out);
+        rq->out.kind = OUTCOME_RETURN;
+        rq->out.result = json_object_get(ts->result);
+        log_info("a task is done already", "id=%.*s", (int)rq->tm.id.len,
+                 rq->tm.id.ptr);
+        settle_rest(rq);
+    } else if (rq->n->phase != NODE_RUNNING) {
+        consumer_hand_back(rq, VERDICT_REQUEUE);
+    } else {
+        dispatch_ready(rq);
+    }
+}
+
+bool
+resume_ask(struct request *rq)
+{
+    struct result *r = rq->n->result;
+
+    if (!rq->tm.redelivered || rq->ignore_result ||
+        !(result_can(r) & RESULT_KEEPS))
+        return false;
+    if (rq->state != RQ_CLAIMING)
+        request_move(rq, RQ_CLAIMING);
+    r->ops->get(r, rq->tm.id, stored, rq);
+    return true;
 }
 
 void

@@ -291,8 +291,13 @@ on_beat(uv_timer_t *t)
         redis_held_touch(b);
     }
     if (now >= b->scan_due_us) {
+        uint64_t wait_us =
+            UINT64_C(1000) * backoff_jitter(SCAN_MIN_MS, SCAN_MAX_MS);
+
+        /* Who asks for a short timeout does not want to wait for longer. */
         b->scan_due_us =
-            now + UINT64_C(1000) * backoff_jitter(SCAN_MIN_MS, SCAN_MAX_MS);
+            now + (visibility_us < (double)wait_us ? (uint64_t)visibility_us
+                                                   : wait_us);
         scan_start(b);
     }
 }

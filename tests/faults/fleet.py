@@ -9,17 +9,9 @@ import urllib.error
 import urllib.request
 import uuid
 
-from celery import Celery
-
 from servers import SLOW, Worker, plugin, wait_for
 
 TASK = "faults.work"
-
-
-def producer(broker, backend):
-    app = Celery(broker=broker, backend=backend)
-    app.conf.broker_transport_options = {"socket_keepalive": True}
-    return app
 
 
 def fleet(broker, concurrency=8, late=True, **kw):
@@ -49,9 +41,18 @@ class Ledger:
     def counts(self, what="D"):
         found = collections.Counter()
         for line in self.path.read_text().splitlines():
-            kind, _, n = line.partition(" ")
-            if kind == what and n.isdigit():
+            kind, n = line.split()[:2]
+            if kind == what:
                 found[int(n)] += 1
+        return found
+
+    def times(self, what):
+        """n -> when, in seconds of time.monotonic(), in order."""
+        found = collections.defaultdict(list)
+        for line in self.path.read_text().splitlines():
+            kind, n, us = line.split()
+            if kind == what:
+                found[int(n)].append(int(us) / 1e6)
         return found
 
     def done(self):
@@ -94,21 +95,6 @@ def states(redis_client, ids):
     return found
 
 
-class Gaps:
-    """Watches a ledger: when did the first task finish after a moment?"""
-
-    def __init__(self, ledger):
-        self.ledger = ledger
-
-    def first_after(self, timeout=30.0):
-        """Seconds until one more task is done than now."""
-        before, t0 = self.ledger.done(), time.monotonic()
-        wait_for(
-            lambda: self.ledger.done() > before, timeout, "progress", 0.02
-        )
-        return time.monotonic() - t0
-
-
 class Submitter(threading.Thread):
     """Posts tasks to the api, one after the other, and keeps what was said."""
 
@@ -135,21 +121,24 @@ class Submitter(threading.Thread):
         with urllib.request.urlopen(request, timeout=20 * SLOW) as r:
             return r.status, json.load(r)
 
+    def submit(self, n):
+        try:
+            code, row = self.post(n)
+            self.codes[code] += 1
+            self.accepted[n] = row["task_id"]
+        except urllib.error.HTTPError as e:
+            self.codes[e.code] += 1
+            self.refused += 1
+            e.close()
+            time.sleep(0.05)
+        except (OSError, ValueError):
+            self.broken += 1  # no answer: may have been taken or not
+            time.sleep(0.05)
+
     def run(self):
         n = 0
         while not self.ending.is_set():
-            try:
-                code, row = self.post(n)
-                self.codes[code] += 1
-                self.accepted[n] = row["task_id"]
-            except urllib.error.HTTPError as e:
-                self.codes[e.code] += 1
-                self.refused += 1
-                e.close()
-                time.sleep(0.05)
-            except (OSError, ValueError):
-                self.broken += 1  # no answer: may have been taken or not
-                time.sleep(0.05)
+            self.submit(n)
             n += 1
 
     def finish(self):

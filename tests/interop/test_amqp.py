@@ -15,6 +15,7 @@ from test_fleet import (  # noqa: F401
     test_two_nodes_share_the_work,
     test_what_a_stopped_python_worker_held_is_done_by_lovage,
     test_what_a_stopped_worker_held_is_done_by_a_python_worker,
+    test_what_comes_again_is_not_run_if_it_is_done,
 )
 from test_inspect import (  # noqa: F401
     inspect,

@@ -118,6 +118,26 @@ def test_what_a_stopped_python_worker_held_is_done_by_lovage(
         assert [r.get(timeout=30) for r in sent] == [1, 2, 3, 4, 5]
 
 
+def test_what_comes_again_is_not_run_if_it_is_done(app, broker, redis, queue, tmp_path):
+    """RabbitMQ forgets acknowledgements when it crashes."""
+    client, notes = Caller(app), tmp_path / "notes"
+    sent = [
+        client.send("interop.note", str(notes), str(i), queue=queue)
+        for i in range(3)
+    ]
+    app.backend.store_result(sent[0].id, "done before", "SUCCESS")
+    app.backend.store_result(sent[1].id, ValueError("once"), "FAILURE")
+    with app.connection() as conn:  # they are delivered, and given back
+        channel = conn.channel()
+        for _ in sent:
+            assert channel.basic_get(queue, no_ack=False)
+    with servers.Worker(broker.url, backend=redis.url, queues=queue):
+        assert sent[2].get(timeout=20) is None
+        servers.wait_for(lambda: broker.left(queue) == 0, 10, "all acked")
+    assert sorted(notes.read_text().split()) == ["1", "2"]
+    assert sent[0].get(timeout=1) == "done before"
+
+
 def test_an_unacked_message_is_as_kombu_writes_it(app, redis, queue):
     client = Caller(app)
     r = redis.client()

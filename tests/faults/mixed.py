@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two Python and two Lovage workers on one queue, killed all the time, while
+the broker is restarted twice."""
+
+import contextlib
+import itertools
+import json
+import os
+import pathlib
+import signal
+import tempfile
+import time
+
+from fleet import Ledger, fleet
+from servers import CeleryWorker, wait_for
+from stage import Producer
+
+VISIBILITY_S = 10
+OPTIONS = json.dumps({"visibility_timeout": VISIBILITY_S})
+RATE = 250.0  # tasks/s that are published
+EVERY_S = 1.5  # one of the four is killed
+MS = 5
+
+
+class PythonWorker(CeleryWorker):
+    def __init__(self, site):
+        env = {
+            "TRANSPORT_OPTIONS": OPTIONS,
+            "PYTHONPATH": pathlib.Path(__file__).parent,
+        }
+        argv = ("--without-gossip", "--without-mingle")
+        super().__init__(
+            site.url, *argv, backend=site.backend, concurrency=2, env=env
+        )
+
+
+def lovage_worker(site):
+    env = {
+        "LOVAGE_BROKER_TRANSPORT_OPTIONS": OPTIONS,
+        "LOVAGE_WORKER_LEASE": "5",
+        "LOVAGE_TASK_REJECT_ON_WORKER_LOST": "true",
+        "LOVAGE_LOG_LEVEL": "info",
+    }
+    return fleet(site.url, concurrency=4, backend=site.backend, env=env)
+
+
+class Mixed:
+    def __init__(self, site, tasks, stack):
+        self.site, self.tasks = site, tasks
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        self.ledger = Ledger(pathlib.Path(folder))
+        site.clean()
+        site.durable()
+        self.source = Producer(site, self.ledger, tasks, MS, RATE)
+        self.workers = [
+            stack.enter_context(w)
+            for w in (
+                PythonWorker(site),
+                lovage_worker(site),
+                PythonWorker(site),
+                lovage_worker(site),
+            )
+        ]
+        self.kills = self.restarts = 0
+
+    def kill(self, worker):
+        """The whole tree; another starts at once."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+        worker.spawn()
+        self.kills += 1
+
+    def restart_broker(self):
+        self.site.server.restart()
+        self.restarts += 1
+
+    def run(self):
+        self.source.start()
+        victims = itertools.cycle(self.workers)
+        while self.source.is_alive():
+            time.sleep(EVERY_S)
+            self.kill(next(victims))
+            done = self.ledger.done()
+            if done > (self.restarts + 1) * self.tasks / 3 and self.restarts < 2:
+                self.restart_broker()
+        self.source.finish()
+        return self.count()
+
+    def missing(self):
+        return self.source.accepted.keys() - self.ledger.counts().keys()
+
+    def count(self):
+        t0 = time.monotonic()
+        # What a Python worker held when it was killed comes back after the
+        # visibility timeout; on RabbitMQ at once.
+        with contextlib.suppress(TimeoutError):
+            wait_for(
+                lambda: not self.missing(), 4 * VISIBILITY_S, "all done", 0.2
+            )
+        return {
+            "tasks": len(self.source.accepted),
+            "lost": len(self.missing()),
+            "kills": self.kills,
+            "restarts": self.restarts,
+            "twice": self.ledger.run_again(),
+            "after": round(time.monotonic() - t0, 1),
+        }
+
+
+def play_mixed(site, tasks):
+    with contextlib.ExitStack() as stack:
+        return Mixed(site, tasks, stack).run()
