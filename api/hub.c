@@ -9,7 +9,7 @@
 
 #include "base/log.h"
 
-enum { SWEEP_MS = 5000 };
+enum { SWEEP_MS = 5000, FIRST_SWEEP_MS = 200 };
 
 /* ---- the queue, on the loop ---- */
 
@@ -285,7 +285,7 @@ open_loop(struct hub *h, struct error *err)
     uv_poll_start(&h->wake, UV_READABLE, on_wake);
     uv_timer_init(&h->loop, &h->sweep);
     h->sweep.data = h;
-    uv_timer_start(&h->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
+    uv_timer_start(&h->sweep, on_sweep, FIRST_SWEEP_MS, SWEEP_MS);
     uv_timer_init(&h->loop, &h->look);
     h->look.data = h;
     return ST_OK;

@@ -30,7 +30,8 @@ struct hub_rows {
 
 /* ST_OK: task and message are committed; made says as what.  The message goes
  * to the broker at once if it is due.  *m, of which n->message is the envelope,
- * is consumed and set to NULL. */
+ * is consumed and set to NULL.  ST_AGAIN: database_outbox_max messages wait for
+ * the broker. */
 enum status hub_submit(struct hub *h, const struct records_new *n,
                        struct message **m, struct records_made *made);
 

@@ -79,9 +79,22 @@ submitted(void *arg, enum status st, const struct records_made *made)
     call_finish(c, st);
 }
 
+/* An estimate: what was published since the last count is not known here. */
+static bool
+outbox_is_full(const struct hub *h)
+{
+    return h->config->database_outbox_max > 0 &&
+           h->outbox_depth + h->submitted >= h->config->database_outbox_max;
+}
+
 static void
 run_submit(struct hub *h, struct call *c)
 {
+    if (outbox_is_full(h)) {
+        call_finish(c, ST_AGAIN);
+        return;
+    }
+    h->submitted++;
     records_submit(h->records, c->submit, submitted, c);
 }
 

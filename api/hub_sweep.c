@@ -122,7 +122,10 @@ counted(void *arg, enum status st, int64_t n)
 {
     struct hub *h = arg;
 
-    h->outbox_depth = st == ST_OK ? n : -1;
+    if (st != ST_OK)
+        return;
+    h->outbox_depth = n;
+    h->submitted = 0;
 }
 
 void

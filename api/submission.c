@@ -202,9 +202,11 @@ submission_refused(struct response *rs, enum status st)
     case ST_BUSY:
         response_busy(rs, "Too many requests are waiting");
         return;
+    case ST_AGAIN:
+        response_busy(rs, "Too many tasks wait for the broker");
+        return;
     case ST_TIMEOUT:
     case ST_LOST:
-    case ST_AGAIN:
         response_busy(rs, "The database is not available");
         return;
     default:

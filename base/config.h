@@ -101,6 +101,7 @@ struct config {
     /* database */
     int64_t database_connections; /* of one process */
     double database_timeout;      /* s before a request is answered 503 */
+    int64_t database_outbox_max;  /* messages that wait there; 0: no bound */
 
     /* log */
     char *log_level, *log_format;

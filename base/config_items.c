@@ -268,6 +268,10 @@ static const struct config_item items[] = {
         "Connections to PostgreSQL of one process."),
     NUM(database_timeout, "5", 0.1, 3600,
         "Seconds to wait for PostgreSQL before answering 503."),
+    INT(database_outbox_max, "1000000", 0, TIB,
+        "Messages that may wait in the outbox for the broker; beyond that the "
+        "api answers submissions with 503. They stay for two seconds after "
+        "they were published. 0: no bound."),
 
     /* log */
     STR(log_level, "INFO", "DEBUG, INFO, WARNING, ERROR or CRITICAL."),

@@ -49,6 +49,36 @@ def test_the_broker_away_refuses_nothing_and_loses_nothing(postgres, database, q
             servers.wait_for(lambda: outbox(postgres, database) == 0, 20)
 
 
+def test_beyond_the_bound_of_the_outbox_submissions_are_503(
+    postgres, database, queue
+):
+    with servers.Redis("--appendonly", "yes") as redis:
+        redis.kill()
+        env = {"LOVAGE_DATABASE_OUTBOX_MAX": "10"}
+        with servers.Api(redis.url, database, env=env) as api:
+            metrics = ("GET", "/metrics")
+            servers.wait_for(
+                lambda: b"outbox_depth" in wire.request(api.port, *metrics).body, 10
+            )
+            ids = []
+            for i in range(30):
+                body = {"name": "n", "task": "t.x", "args": [i], "queue": queue}
+                answer = wire.request(api.port, "POST", TASKS, body)
+                if answer.status == 201:
+                    ids.append(answer.json()["task_id"])
+                    continue
+                assert answer.status == 503 and answer.headers["retry-after"]
+                assert answer.json() == {"detail": "Too many tasks wait for the broker"}
+            assert 10 <= len(ids) <= 12  # an estimate: it is counted now and then
+            assert outbox(postgres, database) == len(ids)
+            assert wire.request(api.port, "GET", f"{TASKS}/{ids[0]}").status == 200
+            redis.start()
+            servers.wait_for(lambda: len(set(queued(redis, queue))) == len(ids), 20)
+            servers.wait_for(
+                lambda: wire.request(api.port, "POST", TASKS, body).status == 201, 20
+            )
+
+
 def test_the_database_away_is_503_in_time_and_comes_back(redis, queue):
     with servers.Postgres() as postgres:
         database = servers.migrate(postgres.database())
