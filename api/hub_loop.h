@@ -39,10 +39,10 @@ struct hub {
     const char *reply_to;  /* of what is submitted; the result's */
     struct relay *relay;
     bool broker_up;
-    bool closed; /* close_clients() has begun */
+    bool closed;          /* close_clients() has begun */
     int64_t outbox_depth; /* when it was last counted; -1: never */
     int64_t submitted;    /* since then */
-    size_t lookups; /* of the sweep, not yet answered */
+    size_t lookups;       /* of the sweep, not yet answered */
     uint32_t flush_ms;
 };
 

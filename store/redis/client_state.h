@@ -36,7 +36,7 @@ struct redis {
     struct sentinel *sentinel; /* NULL: none */
     char host[256];            /* the master, as sentinels said; "" */
     int port;
-    uv_timer_t watch;  /* for another master */
+    uv_timer_t watch; /* for another master */
 
     enum phase phase;
     unsigned generation; /* changes with each connection: stale loops stop */
