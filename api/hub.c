@@ -95,11 +95,13 @@ static void
 broker_closed(void *arg)
 {
     struct hub *h = arg;
+    struct result *result = h->result;
 
-    if (h->result == NULL)
+    h->result = NULL; /* the records may yet answer who would ask it */
+    if (result == NULL)
         result_closed(h);
     else
-        h->result->ops->close(h->result, h->flush_ms, result_closed, h);
+        result->ops->close(result, h->flush_ms, result_closed, h);
 }
 
 static void
