@@ -119,6 +119,7 @@ struct broker_redis {
 
     struct list publishes, depths;
     size_t publishing;
+    bool refuses; /* the last one was refused, and the log says so */
     struct list subscriptions;
 
     struct turn turn;

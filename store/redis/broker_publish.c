@@ -47,8 +47,9 @@ on_published(void *arg, enum status st, const struct redisReply *reply)
     struct broker_redis *b = p->b;
     void *cookie = p->cookie;
 
-    if (reply != NULL && st != ST_OK)
+    if (reply != NULL && st != ST_OK && !b->refuses)
         log_error("publishing was refused", "reason=%s", reply->str);
+    b->refuses = st != ST_OK && (reply != NULL || b->refuses);
     if (st == ST_OK && p->exchange != NULL && reply->integer == 0)
         log_warning("published to no queue: nothing is bound", "exchange=%s",
                     p->exchange);

@@ -114,6 +114,8 @@ found_nothing(struct broker_redis *b)
     b->fruitless = b->woken ? b->fruitless + 1 : b->fruitless;
     b->woken = false;
     if (b->tracking != TRACK_ON) {
+        if (b->tracking == TRACK_OFF)
+            redis_take_track(b);
         b->poll_ms = b->poll_ms == 0 ? POLL_MIN_MS : b->poll_ms * 2;
         if (b->poll_ms > POLL_MAX_MS)
             b->poll_ms = POLL_MAX_MS;
@@ -154,6 +156,10 @@ on_tracking(void *arg, const struct redisReply *r, const struct error *why)
     (void)why;
     if (r == NULL || b->tracking != TRACK_ASKED)
         return;
+    if (redis_status(r, NULL) == ST_BUSY) { /* asked again when it is over */
+        b->tracking = TRACK_OFF;
+        return;
+    }
     b->tracking = r->type == REDIS_REPLY_ERROR ? TRACK_REFUSED : TRACK_ON;
     if (b->tracking == TRACK_REFUSED)
         log_info("redis will not track keys, polling", "reason=%s", r->str);

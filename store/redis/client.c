@@ -70,14 +70,22 @@ ring_pop(struct redis *c)
 
 /* ---- losing and gaining the connection ---- */
 
+/* Once an outage, and once more when the server is there again but of no use
+ * yet (it loads, it is full, the password is wrong). */
 static void
 tell_down(struct redis *c, const struct error *why)
 {
+    bool log = !c->told || (why->code != c->told_code && why->code != ST_LOST &&
+                            why->code != ST_TIMEOUT);
+
+    if (log) {
+        log_warning("redis connection lost", "name=%s reason=%s", c->name,
+                    why->text);
+        c->told_code = why->code;
+    }
     if (c->told)
         return;
     c->told = true;
-    log_warning("redis connection lost", "name=%s reason=%s", c->name,
-                why->text);
     c->ev.down(c->arg, why);
 }
 
@@ -95,7 +103,6 @@ redis_drop(struct redis *c, const struct error *why)
     c->stream = NULL;
     c->ping_us = 0;
     c->strikes = 0;
-    c->reloading = false;
     uv_timer_stop(&c->tick);
     if (c->reader != NULL)
         redisReaderFree(c->reader);
@@ -150,7 +157,7 @@ mend(struct redis *c, const struct redisReply *r, uint64_t sent_us)
     /* Once: all that was sent before may be answered so. */
     if (redis_error_is(r, "NOSCRIPT") && sent_us > c->loaded_us) {
         c->loaded_us = clock_mono_us();
-        redis_load_scripts(c);
+        redis_load_scripts(c, NULL);
     }
     /* A failover: the name, or the sentinels, lead to another server now; if
      * not, this one is used again when it is no replica any more. */

@@ -114,31 +114,12 @@ on_logged_in(void *arg, const struct redisReply *r, const struct error *why)
     redis_drop(c, &err);
 }
 
-static void
-load_scripts(struct redis *c, redis_fn *fn, redis_fn *last)
-{
-    for (enum redis_script s = 0; s < SCRIPT_COUNT; s++)
-        redis_send_words(
-            c, (const char *[]){"SCRIPT", "LOAD", redis_script_text(s)}, 3,
-            s + 1 == SCRIPT_COUNT ? last : fn);
-}
-
-static void
-on_reloaded(void *arg, const struct redisReply *r, const struct error *why)
-{
-    (void)r;
-    (void)why;
-    ((struct redis *)arg)->reloading = false;
-}
-
-/* They are gone (SCRIPT FLUSH): a whole batch may find out at once. */
 void
-redis_load_scripts(struct redis *c)
+redis_load_scripts(struct redis *c, redis_fn *fn)
 {
-    if (c->reloading || !c->scripts)
-        return;
-    c->reloading = true;
-    load_scripts(c, on_optional, on_reloaded);
+    for (enum redis_script s = 0; c->scripts && s < SCRIPT_COUNT; s++)
+        redis_send_words(
+            c, (const char *[]){"SCRIPT", "LOAD", redis_script_text(s)}, 3, fn);
 }
 
 /* As redis-py: a user without password has an empty one. */
@@ -172,7 +153,6 @@ redis_login(struct redis *c)
         (void)snprintf(db, sizeof db, "%d", c->addr.db);
         redis_send_words(c, (const char *[]){"SELECT", db}, 2, on_login);
     }
-    if (c->scripts)
-        load_scripts(c, on_login, on_login);
+    redis_load_scripts(c, on_login);
     redis_send_words(c, (const char *[]){"PING"}, 1, on_logged_in);
 }

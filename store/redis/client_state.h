@@ -50,13 +50,13 @@ struct redis {
     unsigned strikes; /* ticks in a row, without headway, with an answer due */
     int64_t client_id;
     struct error login_err;
-    bool reloading; /* scripts are being loaded again */
-    bool doubtful;  /* it was a replica the last time: look at its role */
-    bool refused;   /* the owner has been told of a refused subscription */
+    bool doubtful; /* it was a replica the last time: look at its role */
+    bool refused;  /* the owner has been told of a refused subscription */
 
     struct backoff backoff;
-    int64_t failures; /* in a row */
-    bool told;        /* the owner knows of this outage */
+    int64_t failures;      /* in a row */
+    bool told;             /* the owner knows of this outage */
+    enum status told_code; /* of the reason that was logged last */
 
     uv_timer_t retry, tick;
     unsigned handles;
@@ -74,7 +74,7 @@ void redis_connect(struct redis *c); /* the address is known */
  * redis_logged_in() or redis_drop() is called. */
 void redis_login(struct redis *c);
 void redis_logged_in(struct redis *c); /* client.c */
-void redis_load_scripts(struct redis *c);
+void redis_load_scripts(struct redis *c, redis_fn *fn);
 void redis_send_words(struct redis *c, const char *const *words, size_t n,
                       redis_fn *fn);
 

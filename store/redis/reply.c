@@ -13,6 +13,37 @@ redis_error_is(const struct redisReply *r, const char *word)
            memcmp(r->str, word, n) == 0;
 }
 
+/* Redis does not say which command it was that the user of a script may not
+ * run: tells all that the script calls. */
+static enum status
+denied_in_script(const struct redisReply *r, struct error *err)
+{
+    static const char call[] = "redis.call('";
+    char names[160] = "";
+    size_t len = 0;
+
+    for (enum redis_script s = 0; s < SCRIPT_COUNT; s++) {
+        const char *p = redis_script_text(s);
+
+        if (strstr(r->str, redis_script_sha(s)) == NULL)
+            continue;
+        while ((p = strstr(p, call)) != NULL) {
+            size_t n;
+
+            p += sizeof call - 1;
+            n = strcspn(p, "'");
+            if (memmem(names, len, p, n) != NULL || len + n + 2 > sizeof names)
+                continue;
+            memcpy(names + len, p, n);
+            names[len + n] = ' ';
+            len += n + 1;
+        }
+    }
+    return error_set(err, ST_DENIED,
+                     "redis: %.71s: it may not be allowed to use one of: %.*s",
+                     r->str, (int)len, names);
+}
+
 static bool
 begins_with_one_of(const struct redisReply *r, const char *const *words)
 {
@@ -55,8 +86,10 @@ redis_status(const struct redisReply *r, struct error *err)
                          "this is a Redis Cluster, which is not supported: "
                          "%.120s",
                          r->str);
-    /* Inside a script, Redis 7 says so after the fact. */
-    if (begins_with_one_of(r, denied) || strstr(r->str, "ACL failure") != NULL)
+    if (strstr(r->str, "user executing the script") != NULL ||
+        strstr(r->str, "ACL failure in script") != NULL)
+        return denied_in_script(r, err);
+    if (begins_with_one_of(r, denied))
         return error_set(err, ST_DENIED, "redis: %.200s", r->str);
     /* Some servers quote the arguments of what they do not know: AUTH's. */
     if (strstr(r->str, "unknown command") != NULL)

@@ -21,6 +21,7 @@ struct parrot {
 struct watch {
     int up, down, failed, answers, errors, lost;
     enum status why;
+    char text[240];
 };
 
 static void
@@ -90,6 +91,7 @@ on_down(void *arg, const struct error *why)
 
     w->down++;
     w->why = why->code;
+    (void)snprintf(w->text, sizeof w->text, "%s", why->text);
 }
 
 static void
@@ -100,9 +102,13 @@ on_answer(void *arg, const struct redisReply *r, const struct error *why)
     (void)why;
     if (r == NULL)
         w->lost++;
-    else if (r->type == REDIS_REPLY_ERROR)
+    else if (r->type == REDIS_REPLY_ERROR) {
+        struct error err;
+
+        (void)redis_status(r, &err);
+        (void)snprintf(w->text, sizeof w->text, "%s", err.text);
         w->errors++;
-    else
+    } else
         w->answers++;
 }
 
@@ -197,6 +203,57 @@ Test(redis_client, refusals_to_log_in_are_told_apart, .timeout = 60)
     meet_parrot(SIX("-WRONGPASS invalid\r\n"), ST_DENIED);
     meet_parrot(SIX("-NOAUTH Authentication required.\r\n"), ST_DENIED);
     meet_parrot(SIX("-ERR unknown command\r\n"), ST_PROTO);
+}
+
+Test(redis_client, a_cluster_is_refused_and_the_reason_is_told, .timeout = 60)
+{
+    static const char *const flags[] = {"--cluster-enabled", "yes", NULL};
+    struct redis_server *s = redis_server_new(flags);
+    struct watch w = {0};
+    uv_loop_t loop;
+    struct redis *c;
+
+    uv_loop_init(&loop);
+    c = open_client(&loop, redis_server_url(s), 1000, &w);
+    cr_assert(wait_for(&loop, &w.down, 1, 3000));
+    cr_assert_eq(w.up, 0);
+    cr_assert_eq(w.why, ST_INVALID);
+    cr_assert_not_null(strstr(w.text, "Redis Cluster, which is not supported"),
+                       "%s", w.text);
+    redis_close(c, NULL, NULL);
+    loop_end(&loop);
+    redis_server_free(s);
+}
+
+/* Who may not ask whether it is one finds out by the answers. */
+Test(redis_client, a_cluster_is_told_by_its_answers, .timeout = 60)
+{
+    static const char *const flags[] = {
+        "--cluster-enabled", "yes", "--user", "w", "on", ">pw", "~*", "+@all",
+        "-cluster",          NULL};
+    struct redis_server *s = redis_server_new(flags);
+    struct watch w = {0};
+    struct redis_cmd cmd;
+    uv_loop_t loop;
+    struct redis *c;
+    char url[64];
+
+    (void)snprintf(url, sizeof url, "redis://w:pw@127.0.0.1:%d",
+                   redis_server_port(s));
+    free(redis_server_ask(s, "CLUSTER ADDSLOTSRANGE 0 16383"));
+    uv_loop_init(&loop);
+    c = open_client(&loop, url, 1000, &w);
+    cr_assert(wait_for(&loop, &w.up, 1, 3000), "%s", w.text);
+    redis_cmd_init(&cmd, "EXISTS");
+    redis_cmd_str(&cmd, "a");
+    redis_cmd_str(&cmd, "b");
+    cr_assert_eq(redis_send(c, &cmd, on_answer, &w), ST_OK);
+    cr_assert(wait_for(&loop, &w.errors, 1, 3000));
+    cr_assert_not_null(strstr(w.text, "Redis Cluster, which is not supported"),
+                       "%s", w.text);
+    redis_close(c, NULL, NULL);
+    loop_end(&loop);
+    redis_server_free(s);
 }
 
 Test(redis_client, an_answer_that_does_not_come_is_a_loss, .timeout = 60)

@@ -135,13 +135,18 @@ reap(struct redis_server *s, int sig)
 }
 
 void
-redis_server_start(struct redis_server *s)
+redis_server_spawn(struct redis_server *s)
 {
     s->pid = fork();
     if (s->pid < 0)
         fail("cannot fork");
     if (s->pid == 0)
         run(s);
+}
+
+void
+redis_server_wait(struct redis_server *s)
+{
     for (int i = 0; i < START_TRIES; i++) {
         s->control = dial(s);
         if (s->control != NULL)
@@ -151,6 +156,13 @@ redis_server_start(struct redis_server *s)
         usleep(10000);
     }
     fail("redis-server does not answer");
+}
+
+void
+redis_server_start(struct redis_server *s)
+{
+    redis_server_spawn(s);
+    redis_server_wait(s);
 }
 
 struct redis_server *

@@ -22,9 +22,11 @@ int redis_server_port(const struct redis_server *s);
 void redis_server_auth(struct redis_server *s, const char *password);
 
 void
-redis_server_start(struct redis_server *s);     /* and waits until it answers */
-void redis_server_stop(struct redis_server *s); /* TERM: saves what it can */
-void redis_server_kill(struct redis_server *s); /* KILL */
+redis_server_start(struct redis_server *s); /* and waits until it answers */
+void redis_server_spawn(struct redis_server *s); /* does not wait */
+void redis_server_wait(struct redis_server *s);  /* until it answers */
+void redis_server_stop(struct redis_server *s);  /* TERM: saves what it can */
+void redis_server_kill(struct redis_server *s);  /* KILL */
 void redis_server_freeze(struct redis_server *s, bool frozen);
 double redis_server_cpu_s(const struct redis_server *s); /* used so far */
 
