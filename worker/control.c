@@ -2,6 +2,7 @@
 /* Remote control: what `celery inspect` and `celery control` ask and order. */
 #include "worker/control.h"
 
+#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,23 +47,16 @@ order_shutdown(struct node *n, struct json_object *args)
 static int
 signal_of(struct json_object *v)
 {
-    static const struct {
-        const char *name;
-        int number;
-    } known[] = {
-        {"TERM", SIGTERM}, {"KILL", SIGKILL}, {"INT", SIGINT},
-        {"QUIT", SIGQUIT}, {"HUP", SIGHUP},   {"USR1", SIGUSR1},
-        {"ABRT", SIGABRT},
-    };
     struct slice s = json_str(v);
+    const char *name = s.ptr;
 
     if (json_object_get_type(v) == json_type_int)
         return json_object_get_int(v);
-    if (s.ptr && !strncmp(s.ptr, "SIG", 3))
-        s.ptr += 3;
-    for (size_t i = 0; s.ptr && i < sizeof(known) / sizeof(known[0]); i++)
-        if (!strcmp(known[i].name, s.ptr))
-            return known[i].number;
+    if (name && !strncmp(name, "SIG", 3))
+        name += 3;
+    for (int n = 1; name && n < NSIG; n++)
+        if (sigabbrev_np(n) && !strcmp(sigabbrev_np(n), name))
+            return n;
     return SIGTERM;
 }
 
@@ -75,7 +69,7 @@ revoke_answered(void *arg, enum status st)
                     status_text(st));
 }
 
-/* True: the id runs here and is ended. */
+/* True: the id is to be ended, and is here: it runs, or waits and will not. */
 static bool
 revoke_one(struct node *n, struct slice id, bool terminate, int signum)
 {
@@ -87,14 +81,14 @@ revoke_one(struct node *n, struct slice id, bool terminate, int signum)
     if (n->records)
         records_revoke(n->records, id, revoke_answered, NULL);
     rq = terminate ? map_find(&n->by_id, id) : NULL;
-    if (!rq || rq->state != RQ_RUNNING)
+    if (!rq || rq->state == RQ_SETTLING)
         return false;
     dispatch_terminate(rq, signum);
     return true;
 }
 
 static struct json_object *
-revoke_reply(struct buf *ids, size_t count, struct buf *ended, bool terminate)
+revoke_reply(const struct buf *ids, const struct buf *ended, bool terminate)
 {
     struct buf text;
     struct json_object *reply;
@@ -109,7 +103,6 @@ revoke_reply(struct buf *ids, size_t count, struct buf *ended, bool terminate)
     else
         buf_addf(&text, "tasks {%.*s} flagged as revoked", (int)ids->len,
                  ids->len ? ids->data : "");
-    (void)count;
     reply = buf_take(&text, &s, &len) == ST_OK
                 ? control_say("ok", s)
                 : control_say("ok", "tasks flagged as revoked");
@@ -145,7 +138,7 @@ order_revoke(struct node *n, struct json_object *args)
             buf_addf(&ended, "%s%.*s", ended.len ? ", " : "", (int)id.len,
                      id.ptr);
     }
-    reply = revoke_reply(&ids, count, &ended, terminate);
+    reply = revoke_reply(&ids, &ended, terminate);
     buf_fini(&ids);
     buf_fini(&ended);
     return reply;
@@ -162,6 +155,13 @@ order_terminate(struct node *n, struct json_object *args)
     return reply;
 }
 
+/* Seconds; what is no limit is none. */
+static double
+limit_of(struct json_object *args, const char *key)
+{
+    return fmin(fmax(json_get_double(args, key, 0), 0), TASK_SECONDS_MAX);
+}
+
 static struct json_object *
 order_time_limit(struct node *n, struct json_object *args)
 {
@@ -171,8 +171,8 @@ order_time_limit(struct node *n, struct json_object *args)
     (void)n;
     if (!d)
         return control_say("error", "unknown task");
-    registry_entry(d)->hard_s = json_get_double(args, "hard", 0);
-    registry_entry(d)->soft_s = json_get_double(args, "soft", 0);
+    registry_entry(d)->hard_s = limit_of(args, "hard");
+    registry_entry(d)->soft_s = limit_of(args, "soft");
     return control_say("ok", "time limits set successfully");
 }
 
@@ -271,7 +271,7 @@ send_reply(struct node *n, const struct control_request *r,
            struct json_object *reply)
 {
     struct message *m = NULL;
-    struct error err;
+    struct error err = {.text = ""};
 
     if (control_reply(r, node_slice(n->name), reply, n->clock, &m, &err) !=
             ST_OK ||

@@ -14,8 +14,9 @@
 
 enum { PIDS_MAX = 1024, LINE_MAX_BYTES = 600, ETA_PRIORITY = 6 };
 
-struct json_object *
-control_info(const struct request *rq)
+/* safe: args as the sender described them. */
+static struct json_object *
+info(const struct request *rq, bool safe)
 {
     const struct task_message *tm = &rq->tm;
     struct json_object *o = json_object_new_object();
@@ -23,8 +24,13 @@ control_info(const struct request *rq)
 
     field_str(o, "id", tm->id);
     field_str(o, "name", tm->shadow.ptr ? tm->shadow : tm->name);
-    field_ref(o, "args", tm->args);
-    field_ref(o, "kwargs", tm->kwargs);
+    if (safe) {
+        field_str(o, "args", tm->argsrepr);
+        field_str(o, "kwargs", tm->kwargsrepr);
+    } else {
+        field_ref(o, "args", tm->args);
+        field_ref(o, "kwargs", tm->kwargs);
+    }
     field_str(o, "type", tm->name);
     field_text(o, "hostname", rq->n->name);
     if (rq->time_start > 0)
@@ -42,6 +48,12 @@ control_info(const struct request *rq)
     else
         field_null(o, "worker_pid");
     return o;
+}
+
+struct json_object *
+control_info(const struct request *rq)
+{
+    return info(rq, false);
 }
 
 static void
@@ -64,9 +76,10 @@ static struct json_object *
 dump_active(struct node *n, struct json_object *args)
 {
     struct json_object *list = json_object_new_array();
+    bool safe = json_get_bool(args, "safe", false);
 
-    (void)args;
-    add_state(n, list, RQ_RUNNING);
+    list_for_each (l, &n->states[RQ_RUNNING])
+        add(list, info(list_entry(l, struct request, link), safe));
     return list;
 }
 
@@ -79,6 +92,12 @@ dump_reserved(struct node *n, struct json_object *args)
     add_state(n, list, RQ_RECEIVED);
     add_state(n, list, RQ_CLAIMING);
     add_state(n, list, RQ_READY);
+    list_for_each (l, &n->states[RQ_PARKED]) {
+        const struct request *rq = list_entry(l, struct request, link);
+
+        if (!rq->tm.has_eta)
+            add(list, control_info(rq));
+    }
     return list;
 }
 
@@ -90,9 +109,12 @@ dump_scheduled(struct node *n, struct json_object *args)
     (void)args;
     list_for_each (l, &n->states[RQ_PARKED]) {
         const struct request *rq = list_entry(l, struct request, link);
-        struct json_object *o = json_object_new_object();
+        struct json_object *o;
         char eta[ISO8601_MAX];
 
+        if (!rq->tm.has_eta)
+            continue;
+        o = json_object_new_object();
         field_text(o, "eta", iso8601_format(rq->tm.eta_us, eta));
         field_int(o, "priority", ETA_PRIORITY);
         field_take(o, "request", control_info(rq));
@@ -182,7 +204,7 @@ query_state(const struct request *rq)
 {
     if (rq->state == RQ_RUNNING || rq->state == RQ_SETTLING)
         return "active";
-    return rq->state == RQ_PARKED ? "ready" : "reserved";
+    return rq->state == RQ_PARKED && rq->tm.has_eta ? "ready" : "reserved";
 }
 
 static struct json_object *
@@ -190,12 +212,12 @@ dump_query(struct node *n, struct json_object *args)
 {
     struct json_object *ids = json_get(args, "ids");
     struct json_object *o = json_object_new_object();
-    size_t count = json_object_get_type(ids) == json_type_array
-                       ? json_object_array_length(ids)
-                       : 0;
+    bool many = json_object_get_type(ids) == json_type_array;
+    size_t count = many ? json_object_array_length(ids) : ids != NULL;
 
     for (size_t i = 0; i < count; i++) {
-        struct slice id = json_str(json_object_array_get_idx(ids, i));
+        struct slice id =
+            json_str(many ? json_object_array_get_idx(ids, i) : ids);
         const struct request *rq = id.ptr ? map_find(&n->by_id, id) : NULL;
         struct json_object *pair = rq ? json_object_new_array() : NULL;
 
@@ -276,31 +298,64 @@ pool_stats(struct node *n)
     return o;
 }
 
+/* The brokers after the first, without their passwords. */
+static struct json_object *
+alternates(const char *urls)
+{
+    struct json_object *list = json_object_new_array();
+    const char *next = urls;
+
+    while ((next = strchr(next, ';'))) {
+        char one[LINE_MAX_BYTES], shown[LINE_MAX_BYTES];
+        size_t len = strcspn(++next, ";");
+
+        if (len >= sizeof(one))
+            continue;
+        memcpy(one, next, len);
+        one[len] = '\0';
+        add(list,
+            json_new_str(node_slice(url_redacted(one, shown, sizeof(shown)))));
+    }
+    return list;
+}
+
+static bool
+is_tls(const char *scheme)
+{
+    return !strncmp(scheme, "rediss", 6) || !strcmp(scheme, "amqps");
+}
+
+/* Of a list of brokers it shows the first. */
 static struct json_object *
 broker_stats(struct node *n)
 {
     static const char *const unset[] = {"login_method", "uri_prefix",
                                         "credential_provider"};
     struct json_object *o = json_object_new_object();
+    const char *urls = n->config->broker_url;
+    char *first = strndup(urls, strcspn(urls, ";"));
     struct url u;
 
-    if (url_parse(n->config->broker_url, &u, NULL) != ST_OK)
+    if (!first || url_parse(first, &u, NULL) != ST_OK) {
+        free(first);
         return o;
+    }
     field_text(o, "hostname", u.host[0] ? u.host : u.path);
     field_text(o, "userid", u.user[0] ? u.user : NULL);
     field_text(o, "virtual_host", u.path[0] == '/' ? u.path + 1 : u.path);
     field_int(o, "port", u.port);
     field_bool(o, "insist", false);
-    field_bool(o, "ssl", strstr(u.scheme, "rediss") != NULL);
+    field_bool(o, "ssl", is_tls(u.scheme));
     field_text(o, "transport", n->broker->ops->scheme);
     field_double(o, "connect_timeout", n->config->broker_connection_timeout);
     field_take(o, "transport_options", json_object_new_object());
     for (size_t i = 0; i < sizeof(unset) / sizeof(unset[0]); i++)
         field_null(o, unset[i]);
     field_double(o, "heartbeat", 0);
-    field_text(o, "failover_strategy", "round-robin");
-    field_take(o, "alternates", json_object_new_array());
+    field_text(o, "failover_strategy", n->config->broker_failover_strategy);
+    field_take(o, "alternates", alternates(urls));
     url_fini(&u);
+    free(first);
     return o;
 }
 
