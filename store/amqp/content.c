@@ -173,6 +173,8 @@ amq_content_copy(struct slice head, struct buf *out, struct error *err)
     entries[n++].value.value.boolean = 1;
     p->headers = (amqp_table_t){n, entries};
     p->_flags |= AMQP_BASIC_HEADERS_FLAG;
+    /* The broker would refuse it, and close the channel, if that is not us. */
+    p->_flags &= ~(amqp_flags_t)AMQP_BASIC_USER_ID_FLAG;
     st = encode(p, amq_get64(head.ptr + 4), out, err);
 out:
     empty_amqp_pool(&pool);

@@ -108,6 +108,31 @@ RABBIT(a_queue_that_somebody_has_for_himself_is_consumed_when_he_lets_go)
     cr_assert_eq(r->published_lost, 0);
 }
 
+/* Its producer signed it with its own name, which RabbitMQ checks. */
+RABBIT(a_message_that_another_user_signed_is_put_at_the_back)
+{
+    const char *at = strchr(r->impl->url(r->server), '@');
+    struct error err;
+    char url[160];
+
+    rabbit_server_tell("ctl add_user other pw");
+    rabbit_server_tell("ctl set_permissions other .* .* .*");
+    (void)snprintf(url, sizeof url, "amqp://other:pw%s", at);
+    rabbit_server_inject("q", "[[7], {}, {}]");
+    rabbit_server_inject("q", "[[8], {}, {}]");
+    cr_assert_eq(rig_open_url(r, url, &err), ST_OK);
+    cr_assert(rig_wait_ready(r, 1, 3000));
+    rig_consume(r, "q", 1);
+    cr_assert(rig_wait_got(r, 1, 3000));
+    settle(r, 0, VERDICT_BACK);
+    cr_assert(rig_wait_got(r, 2, 3000));
+    cr_assert_eq(r->got[1].n, 8);
+    settle(r, 1, VERDICT_ACK);
+    cr_assert(rig_wait_got(r, 3, 3000));
+    cr_assert_eq(r->got[2].n, 7);
+    rabbit_server_tell("ctl delete_user other");
+}
+
 /* ---- limits ---- */
 
 RABBIT(a_limit_that_grows_with_what_is_parked_is_followed)

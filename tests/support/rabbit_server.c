@@ -233,10 +233,12 @@ rabbit_server_inject(const char *queue, const char *bytes)
 {
     amqp_connection_state_t c = dial();
     amqp_bytes_t q = amqp_cstring_bytes(queue);
+    amqp_basic_properties_t p = {._flags = AMQP_BASIC_USER_ID_FLAG,
+                                 .user_id = amqp_cstring_bytes("guest")};
 
     amqp_queue_declare(c, 1, q, 0, 1, 0, 0, amqp_empty_table);
     check(amqp_get_rpc_reply(c), "queue.declare");
-    if (amqp_basic_publish(c, 1, amqp_empty_bytes, q, 0, 0, NULL,
+    if (amqp_basic_publish(c, 1, amqp_empty_bytes, q, 0, 0, &p,
                            amqp_cstring_bytes(bytes)) != 0)
         fail("publish");
     hang_up(c);
