@@ -80,16 +80,24 @@ check_urls_of(const char *name, const char *text, const char *schemes,
     return check_url(name, text, schemes, err);
 }
 
+/* As SQLAlchemy's URLs have it, with its driver. */
+static const char database[] =
+    "db+postgresql db+postgresql+psycopg2 db+postgresql+psycopg "
+    "database+postgresql sqlalchemy+postgresql postgresql";
+
 /* rpc:// and disabled:// name no server; Celery takes the bare words, too. */
 static enum status
 check_backend(const char *text, struct error *err)
 {
     static const char schemes[] = "redis rediss redis+socket socket sentinel "
-                                  "rpc disabled";
+                                  "rpc db+postgresql disabled";
     size_t n = strcspn(text, ":");
 
     if (is_one_of(text, n, "rpc disabled") &&
         (text[n] == '\0' || strcmp(text + n, "://") == 0))
+        return ST_OK;
+    /* Of this one libpq knows the rest. */
+    if (is_one_of(text, n, database) && strncmp(text + n, "://", 3) == 0)
         return ST_OK;
     return check_urls_of("result_backend", text, schemes, err);
 }

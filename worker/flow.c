@@ -42,7 +42,8 @@ async_bound(const struct node *n)
 static bool
 congested(const struct node *n)
 {
-    if (n->result && n->result->ops->backlog(n->result) > BACKLOG_MAX)
+    if (n->result && (n->result->ops->backlog(n->result) > BACKLOG_MAX ||
+                      store_is_refused(n)))
         return true;
     if (n->records && records_backlog(n->records) > BACKLOG_MAX)
         return true;

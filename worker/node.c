@@ -166,6 +166,8 @@ node_init(struct node *n, const struct config *config, int argc, char **argv)
     list_init(&n->blocking);
     list_init(&n->async);
     list_init(&n->outgoing);
+    list_init(&n->stores);
+    n->store_patience_us = store_patience_us(config);
     map_init(&n->by_id);
     revoked_init(&n->revoked);
     shm_table_init(&n->slots, n->page);
@@ -186,6 +188,7 @@ node_fini(struct node *n)
     map_fini(&n->by_id);
     revoked_fini(&n->revoked);
     lost_fini(n);
+    store_fini(n);
     topology_free(n->topology);
     uv_loop_close(&n->loop);
 }

@@ -69,8 +69,11 @@ struct node {
     bool took_blocking, took_other; /* since it was looked at last */
     uint64_t fetch_since_us; /* it should be answered since; 0: not fetching */
 
-    struct topology *topology; /* its queues, and the way of tasks to queues */
-    struct list outgoing;      /* messages not confirmed yet */
+    struct topology *topology;  /* its queues, and the way of tasks to queues */
+    struct list stores;         /* results the backend has not answered for */
+    uint64_t store_patience_us; /* how long they are waited for; 0: no end */
+    uint64_t store_refused_us;  /* when it took none last */
+    struct list outgoing;       /* messages not confirmed yet */
     size_t outgoing_count;
 
     struct revoked revoked;
@@ -203,6 +206,16 @@ enum status node_publish(struct node *n, struct request *rq,
                          struct message **m);
 void node_published(struct node *n, void *cookie, enum status st);
 void node_publish_end(struct node *n); /* forgets what is not confirmed */
+
+/* store.c: to the result backend. */
+typedef void store_fn(struct request *rq, enum status st);
+/* Counts in rq->waits; fn, which calls settle_answer(), is called once, unless
+ * it is given up: then settle_answer() is. */
+void node_store(struct request *rq, const struct task_state *ts, store_fn *fn);
+bool store_is_refused(const struct node *n); /* just now */
+void store_check(struct node *n);
+void store_fini(struct node *n);
+uint64_t store_patience_us(const struct config *c);
 
 /* state.c: states that a running task reports, and STARTED. */
 void node_store_state(struct request *rq, struct slice state,

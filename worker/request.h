@@ -81,6 +81,7 @@ struct request {
     bool redo;           /* it has failed and is to be tried again */
     bool drop;           /* fenced out: the outcome is not ours to tell */
     bool resumed;        /* the outcome was recorded by a worker that died */
+    uint64_t store_since_us; /* the backend has taken nothing since; or 0 */
     struct json_object *children; /* owned array; NULL: none */
 };
 

@@ -200,11 +200,8 @@ too_large(struct request *rq)
 }
 
 static void
-stored(void *arg, enum status st, const struct task_state *ts)
+stored(struct request *rq, enum status st)
 {
-    struct request *rq = arg;
-
-    (void)ts;
     if (st != ST_OK && !status_is_transient(st) && st != ST_NOMEM) {
         too_large(rq);
         st = ST_OK;
@@ -215,10 +212,7 @@ stored(void *arg, enum status st, const struct task_state *ts)
 void
 settle_put(struct request *rq, const struct task_state *ts)
 {
-    struct result *r = rq->n->result;
-
-    rq->waits++;
-    r->ops->put(r, ts, stored, rq);
+    node_store(rq, ts, stored);
 }
 
 void

@@ -9,11 +9,8 @@
 #include "worker/node.h"
 
 static void
-answered(void *arg, enum status st, const struct task_state *ts)
+answered(struct request *rq, enum status st)
 {
-    struct request *rq = arg;
-
-    (void)ts;
     if (st != ST_OK)
         log_warning("a state was not stored", "id=%.*s reason=%s",
                     (int)rq->tm.id.len, rq->tm.id.ptr, status_text(st));
@@ -24,7 +21,6 @@ void
 node_store_state(struct request *rq, struct slice state,
                  struct json_object *meta)
 {
-    struct result *r = rq->n->result;
     struct task_state ts = {
         .id = rq->tm.id,
         .status = state,
@@ -37,10 +33,9 @@ node_store_state(struct request *rq, struct slice state,
         .correlation_id = rq->tm.correlation_id,
     };
 
-    if (!r || rq->ignore_result || !state.ptr)
+    if (!rq->n->result || rq->ignore_result || !state.ptr)
         return;
-    rq->waits++;
-    r->ops->put(r, &ts, answered, rq);
+    node_store(rq, &ts, answered);
 }
 
 void

@@ -88,6 +88,7 @@ tick(uv_timer_t *t)
     revoked_expire(&n->revoked, now);
     if (n->records)
         tend_records(n, now);
+    store_check(n);
     watch(n, now);
     flow_changed(n);
 }
