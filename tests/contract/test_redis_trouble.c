@@ -28,10 +28,15 @@ enum progress { TO_SEND, SENT, CONFIRMED };
 
 struct job {
     struct load *load;
-    uint64_t tag;
     enum progress progress;
     int n;
     bool done; /* stored and acknowledged */
+};
+
+/* A job may be delivered twice. */
+struct work {
+    struct job *job;
+    uint64_t tag;
 };
 
 struct load {
@@ -53,12 +58,14 @@ struct load {
 static void
 on_stored(void *arg, enum status st, const struct task_state *ts)
 {
-    struct job *j = arg;
+    struct work *w = arg;
+    struct job *j = w->job;
     struct load *l = j->load;
 
     (void)ts;
     cr_assert_eq(st, ST_OK, "job %d: %s", j->n, status_text(st));
-    l->b->ops->settle(l->b, j->tag, VERDICT_ACK);
+    l->b->ops->settle(l->b, w->tag, VERDICT_ACK);
+    free(w);
     l->done += !j->done;
     j->done = true;
 }
@@ -68,6 +75,7 @@ on_delivered(void *arg, const struct delivery *d)
 {
     struct load *l = arg;
     struct task_state ts = {.status = {"SUCCESS", 7}, .result_text = {"1", 1}};
+    struct work *w = malloc(sizeof *w);
     char id[16];
     int n = -1;
 
@@ -75,10 +83,11 @@ on_delivered(void *arg, const struct delivery *d)
     cr_assert_eq(sscanf(d->msg->body, "[[%d]", &n), 1);
     cr_assert(n >= 0 && n < COUNT);
     message_free(d->msg);
-    l->jobs[n].tag = d->tag;
+    cr_assert_not_null(w);
+    *w = (struct work){&l->jobs[n], d->tag};
     (void)snprintf(id, sizeof id, "id-%d", n);
     ts.id = (struct slice){id, strlen(id)};
-    l->r->ops->put(l->r, &ts, on_stored, &l->jobs[n]);
+    l->r->ops->put(l->r, &ts, on_stored, w);
 }
 
 static void
