@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "store/redis/client.h"
+#include "store/redis/layout.h"
 
 enum { PATIENCE_MS = 250 };
 
@@ -22,6 +23,7 @@ struct lookup {
 };
 
 struct cache {
+    char *prefix; /* global_keyprefix of results; "" */
     struct redis *client;
     struct list waiting, late;
     uv_timer_t timer;
@@ -118,6 +120,7 @@ one_less(void *arg)
         lookup_free(list_entry(n, struct lookup, node));
     list_for_each_safe (n, &c->late)
         lookup_free(list_entry(n, struct lookup, node));
+    free(c->prefix);
     free(c);
 }
 
@@ -128,12 +131,12 @@ on_timer_closed(uv_handle_t *h)
 }
 
 static void
-add_key(struct redis_cmd *cmd, struct slice key)
+add_key(const struct cache *c, struct redis_cmd *cmd, struct slice key)
 {
     struct buf name;
 
     buf_init(&name, 64 * 1024);
-    buf_addf(&name, "lovage.cache.");
+    buf_addf(&name, "%slovage.cache.", c->prefix);
     buf_add(&name, key);
     if (name.failed)
         cmd->wire.failed = true;
@@ -153,8 +156,12 @@ cache_open(struct cache **out, uv_loop_t *loop, const char *url,
 
     if (c == NULL)
         return error_set(err, ST_NOMEM, "no memory for a cache");
-    st = redis_open(&c->client, loop, &opts, &events, c, err);
+    st = redis_result_prefix(config->result_backend_transport_options,
+                             &c->prefix, err);
+    if (st == ST_OK)
+        st = redis_open(&c->client, loop, &opts, &events, c, err);
     if (st != ST_OK) {
+        free(c->prefix);
         free(c);
         return st;
     }
@@ -195,7 +202,7 @@ cache_get(struct cache *c, struct slice key, cache_fn *fn, void *arg)
     }
     *l = (struct lookup){.c = c, .fn = fn, .arg = arg};
     redis_cmd_init(&cmd, "GET");
-    add_key(&cmd, key);
+    add_key(c, &cmd, key);
     l->until_us = clock_mono_us() + PATIENCE_MS * 1000;
     l->sent = redis_send(c->client, &cmd, on_got, l) == ST_OK;
     if (l->sent)
@@ -213,7 +220,7 @@ cache_put(struct cache *c, struct slice key, struct slice value, int64_t ttl_s)
     if (ttl_s <= 0 || redis_pending(c->client) > 10000)
         return;
     redis_cmd_init(&cmd, "SETEX");
-    add_key(&cmd, key);
+    add_key(c, &cmd, key);
     redis_cmd_int(&cmd, ttl_s);
     redis_cmd_add(&cmd, value);
     (void)redis_send(c->client, &cmd, NULL, NULL);

@@ -218,3 +218,26 @@ redis_layout_key(const struct redis_layout *l, const char *text,
     buf_add(&b, more);
     return buf_take(&b, &key, NULL) == ST_OK ? key : NULL;
 }
+
+enum status
+redis_result_prefix(const char *options, char **out, struct error *err)
+{
+    struct json_object *o = NULL;
+    struct slice s;
+    enum status st = ST_OK;
+
+    if (*options != '\0')
+        st = json_parse((struct slice){options, strlen(options)}, JSON_DEPTH,
+                        &o, err);
+    if (st != ST_OK)
+        return st;
+    s = json_get_str(o, "global_keyprefix");
+    if (s.len == 0)
+        *out = strdup("");
+    else if (asprintf(out, "%.*s%s", (int)s.len, s.ptr,
+                      strchr(":_-.", s.ptr[s.len - 1]) != NULL ? "" : "_") < 0)
+        *out = NULL;
+    json_object_put(o);
+    return *out != NULL ? ST_OK
+                        : error_set(err, ST_NOMEM, "no memory for a prefix");
+}

@@ -36,4 +36,10 @@ void redis_layout_suffix(const struct redis_layout *l, int priority,
 char *redis_layout_key(const struct redis_layout *l, const char *text,
                        struct slice more);
 
+/* The global_keyprefix of result_backend_transport_options, as Celery 5.3 puts
+ * it before its keys: with an underscore, unless it ends in a sign that parts.
+ * *out is the caller's. */
+enum status redis_result_prefix(const char *options, char **out,
+                                struct error *err);
+
 #endif

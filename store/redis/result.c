@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "store/redis/layout.h"
 #include "store/redis/ops.h"
 
 enum {
@@ -144,7 +145,7 @@ put(struct result *base, const struct task_state *ts, result_fn *fn, void *arg)
         log_error("a result cannot be written", "id=%.*s reason=%s",
                   (int)ts->id.len, ts->id.ptr, err.text);
     redis_cmd_init_script(&cmd, SCRIPT_PUT, 1);
-    redis_result_key(&cmd, "task", ts->id, "");
+    redis_result_key(r, &cmd, "task", ts->id, "");
     redis_cmd_int(&cmd, r->expires_s);
     redis_cmd_add(&cmd, (struct slice){doc.data, doc.len});
     if (st != ST_OK)
@@ -160,18 +161,19 @@ get(struct result *base, struct slice id, result_fn *fn, void *arg)
     struct redis_cmd cmd;
 
     redis_cmd_init(&cmd, "GET");
-    redis_result_key(&cmd, "task", id, "");
+    redis_result_key(r, &cmd, "task", id, "");
     send_with(r, CALL_REPEAT, &cmd, on_got, fn, arg);
 }
 
 static void
 forget(struct result *base, struct slice id, result_fn *fn, void *arg)
 {
+    struct result_redis *r = (struct result_redis *)base;
     struct redis_cmd cmd;
 
     redis_cmd_init(&cmd, "DEL");
-    redis_result_key(&cmd, "task", id, "");
-    redis_result_send((struct result_redis *)base, CALL_ORDERED, &cmd, fn, arg);
+    redis_result_key(r, &cmd, "task", id, "");
+    redis_result_send(r, CALL_ORDERED, &cmd, fn, arg);
 }
 
 static size_t
@@ -207,6 +209,7 @@ result_free(struct result_redis *r)
     redis_watches_free(r);
     map_fini(&r->topics);
     free(r->url);
+    free(r->prefix);
     free(r);
 }
 
@@ -313,6 +316,9 @@ open_result(struct result **out, uv_loop_t *loop, const char *url,
     list_init(&r->failed);
     r->url = strdup(url);
     if (r->url != NULL)
+        st = redis_result_prefix(config->result_backend_transport_options,
+                                 &r->prefix, err);
+    if (st == ST_OK)
         st =
             content_find(slice_of(config->result_serializer), &r->content, err);
     if (st == ST_OK)
@@ -332,13 +338,13 @@ open_result(struct result **out, uv_loop_t *loop, const char *url,
 /* ---- exported ---- */
 
 void
-redis_result_key(struct redis_cmd *cmd, const char *kind, struct slice id,
-                 const char *suffix)
+redis_result_key(const struct result_redis *r, struct redis_cmd *cmd,
+                 const char *kind, struct slice id, const char *suffix)
 {
     struct buf key;
 
     buf_init(&key, 64 * 1024);
-    buf_addf(&key, "celery-%s-meta-", kind);
+    buf_addf(&key, "%scelery-%s-meta-", r->prefix, kind);
     buf_add(&key, id);
     buf_addf(&key, "%s", suffix);
     if (key.failed)

@@ -13,6 +13,7 @@ struct result_redis {
     struct result base;
     uv_loop_t *loop;
     char *url;
+    char *prefix;                /* global_keyprefix; "" */
     const struct config *config; /* borrowed */
     int64_t expires_s;
     enum content content;
@@ -32,8 +33,8 @@ struct result_redis {
 };
 
 /* Adds the key of a kind ("task", "taskset"), id and suffix (".j" or ""). */
-void redis_result_key(struct redis_cmd *cmd, const char *kind, struct slice id,
-                      const char *suffix);
+void redis_result_key(const struct result_redis *r, struct redis_cmd *cmd,
+                      const char *kind, struct slice id, const char *suffix);
 /* Sends a command whose answer only tells success.  fn may be NULL. */
 void redis_result_send(struct result_redis *r, enum call_kind kind,
                        struct redis_cmd *cmd, result_fn *fn, void *arg);

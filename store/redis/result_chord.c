@@ -128,7 +128,7 @@ redis_chord_size(struct result *base, struct slice group, int64_t size,
     struct redis_cmd cmd;
 
     redis_cmd_init_script(&cmd, SCRIPT_PUT, 1);
-    redis_result_key(&cmd, "taskset", group, ".s");
+    redis_result_key(r, &cmd, "taskset", group, ".s");
     redis_cmd_int(&cmd, r->expires_s);
     redis_cmd_int(&cmd, size);
     redis_result_send(r, CALL_ORDERED, &cmd, fn, arg);
@@ -151,7 +151,7 @@ redis_chord_part(struct result *base, struct slice group, int64_t index,
     list_add_tail(&r->parts, &p->node);
     redis_cmd_init_script(&cmd, SCRIPT_PART, 4);
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++)
-        redis_result_key(&cmd, "taskset", group, suffixes[i]);
+        redis_result_key(r, &cmd, "taskset", group, suffixes[i]);
     if (index < 0)
         redis_cmd_str(&cmd, "+inf");
     else
@@ -168,13 +168,13 @@ void
 redis_chord_done(struct result *base, struct slice group)
 {
     static const char *const suffixes[] = {".j", ".t", ".s", ".c"};
+    struct result_redis *r = (struct result_redis *)base;
     struct redis_cmd cmd;
 
     redis_cmd_init(&cmd, "DEL");
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++)
-        redis_result_key(&cmd, "taskset", group, suffixes[i]);
-    redis_result_send((struct result_redis *)base, CALL_REPEAT, &cmd, NULL,
-                      NULL);
+        redis_result_key(r, &cmd, "taskset", group, suffixes[i]);
+    redis_result_send(r, CALL_REPEAT, &cmd, NULL, NULL);
 }
 
 void

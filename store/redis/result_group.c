@@ -67,7 +67,7 @@ redis_group_save(struct result *base, struct slice id,
     if (st == ST_OK)
         st = content_encode(r->content, o, &doc, &err);
     redis_cmd_init_script(&cmd, SCRIPT_PUT, 1);
-    redis_result_key(&cmd, "taskset", id, "");
+    redis_result_key(r, &cmd, "taskset", id, "");
     redis_cmd_int(&cmd, r->expires_s);
     redis_cmd_add(&cmd, (struct slice){doc.data, doc.len});
     if (st != ST_OK)
@@ -92,7 +92,7 @@ redis_group_get(struct result *base, struct slice id, result_group_fn *fn,
     *g = (struct group_call){.r = r, .fn = fn, .arg = arg};
     list_add_tail(&r->groups, &g->node);
     redis_cmd_init(&cmd, "GET");
-    redis_result_key(&cmd, "taskset", id, "");
+    redis_result_key(r, &cmd, "taskset", id, "");
     if (redis_result_full(r) ||
         calls_send(r->calls, CALL_REPEAT, &cmd, on_got, g) != ST_OK)
         redis_result_refuse(r, &cmd, on_refused, g);
@@ -102,11 +102,12 @@ void
 redis_group_forget(struct result *base, struct slice id, result_fn *fn,
                    void *arg)
 {
+    struct result_redis *r = (struct result_redis *)base;
     struct redis_cmd cmd;
 
     redis_cmd_init(&cmd, "DEL");
-    redis_result_key(&cmd, "taskset", id, "");
-    redis_result_send((struct result_redis *)base, CALL_ORDERED, &cmd, fn, arg);
+    redis_result_key(r, &cmd, "taskset", id, "");
+    redis_result_send(r, CALL_ORDERED, &cmd, fn, arg);
 }
 
 void

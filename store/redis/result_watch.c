@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "store/redis/result.h"
 
+/* After the global_keyprefix. */
 static const char channel_prefix[] = "celery-task-meta-";
 
 struct topic {
@@ -116,7 +117,7 @@ static struct topic *
 find(struct result_redis *r, const struct redisReply *channel)
 {
     struct slice s = redis_str(channel);
-    size_t n = sizeof channel_prefix - 1;
+    size_t n = strlen(r->prefix) + sizeof channel_prefix - 1;
 
     if (s.len <= n)
         return NULL;
@@ -179,23 +180,32 @@ open_pubsub(struct result_redis *r)
            redis_open(&r->pubsub, r->loop, &opts, &events, r, &err) == ST_OK;
 }
 
+static char *
+name_channel(const struct result_redis *r, struct slice id)
+{
+    struct buf name;
+    char *channel = NULL;
+
+    buf_init(&name, 64 * 1024);
+    buf_addf(&name, "%s%s", r->prefix, channel_prefix);
+    buf_add(&name, id);
+    return buf_take(&name, &channel, NULL) == ST_OK ? channel : NULL;
+}
+
 static struct topic *
 topic_new(struct result_redis *r, struct slice id)
 {
     struct topic *t = calloc(1, sizeof *t);
-    size_t n = sizeof channel_prefix - 1;
+    size_t n = strlen(r->prefix) + sizeof channel_prefix - 1;
 
     if (t == NULL)
         return NULL;
     t->r = r;
     list_init(&t->node);
     list_init(&t->watches);
-    t->channel = malloc(n + id.len + 1);
+    t->channel = name_channel(r, id);
     if (t->channel == NULL)
         goto fail;
-    memcpy(t->channel, channel_prefix, n);
-    memcpy(t->channel + n, id.ptr, id.len);
-    t->channel[n + id.len] = '\0';
     t->id = (struct slice){t->channel + n, id.len};
     if (map_put(&r->topics, t->id, t) != ST_OK)
         goto fail;

@@ -176,6 +176,48 @@ REDIS(celery_reads_what_we_store)
            "FAILURE ValueError('boom', 42)\n");
 }
 
+/* As Celery 5.3 names its keys; 5.2 has to be told. */
+REDIS(a_global_keyprefix_is_on_every_key_and_channel)
+{
+    static const char celery[] = "b = app.backend\n"
+                                 "for k in (\"task\", \"group\", \"chord\"):\n"
+                                 "    k += \"_keyprefix\"\n"
+                                 "    setattr(b, k, b\"RB_\" + getattr(b, k))\n"
+                                 "print(r.get(timeout=20), flush=True)\n"
+                                 "b.store_result(\"id-2\", 7, \"SUCCESS\")\n";
+    struct task_state ts = {
+        .id = {"id-3", 4}, .status = {"SUCCESS", 7}, .result_text = {"1", 1}};
+    FILE *f;
+
+    result_rig_close(r, 1000);
+    free(r->config.result_backend_transport_options);
+    r->config.result_backend_transport_options =
+        strdup("{\"global_keyprefix\": \"RB\"}");
+    result_rig_open(r);
+    cr_assert_not_null(r->r->ops->watch(r->r, str("id-2"), result_rig_note, r));
+    f = python(r, celery);
+    for (int i = 0; i < 4000 && !holds(r, "PUBSUB CHANNELS *", "id-1"); i++)
+        result_rig_run(r, 5);
+    cr_assert(holds(r, "PUBSUB CHANNELS *", "RB_celery-task-meta-id-2"));
+    ts.id = str("id-1");
+    r->r->ops->put(r->r, &ts, NULL, NULL);
+    cr_assert(result_rig_wait(r, 1, 20000));
+    cr_assert_str_eq(r->text, "SUCCESS 7");
+    expect(f, "1\n");
+    cr_assert_eq(number(r, "EXISTS RB_celery-task-meta-id-1"), 1);
+    r->r->ops->chord_size(r->r, str("g"), 1, NULL, NULL);
+    r->r->ops->chord_part(r->r, str("g"), 0, &ts, result_rig_part, r);
+    cr_assert(result_rig_wait_parts(r, 1, 3000));
+    cr_assert(r->part_ready);
+    cr_assert(!holds(r, "KEYS celery*", "c"));
+    cr_assert_eq(number(r, "EXISTS RB_celery-taskset-meta-g.s"), 1);
+    r->r->ops->chord_done(r->r, str("g"));
+    r->r->ops->forget(r->r, str("id-1"), NULL, NULL);
+    r->r->ops->forget(r->r, str("id-2"), NULL, NULL);
+    result_rig_run(r, 200);
+    cr_assert_eq(number(r, "DBSIZE"), 0);
+}
+
 REDIS(celery_that_waits_is_told)
 {
     FILE *f = python(r, "print(\"w\", flush=True)\nprint(r.get(timeout=20))");

@@ -98,3 +98,27 @@ Test(layout, options_that_make_no_sense_are_refused)
                       bad[i]);
     }
 }
+
+Test(layout, a_prefix_of_results_is_parted_as_celery_does_it)
+{
+    static const struct {
+        const char *options, *prefix;
+    } rows[] = {{"", ""},
+                {"{}", ""},
+                {"{\"global_keyprefix\": \"\"}", ""},
+                {"{\"global_keyprefix\": \"a\"}", "a_"},
+                {"{\"global_keyprefix\": \"a:\"}", "a:"},
+                {"{\"global_keyprefix\": \"a_\"}", "a_"},
+                {"{\"global_keyprefix\": \"a-\"}", "a-"},
+                {"{\"global_keyprefix\": \"a.\"}", "a."}};
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *prefix = NULL;
+        struct error err;
+
+        cr_assert_eq(redis_result_prefix(rows[i].options, &prefix, &err),
+                     ST_OK);
+        cr_assert_str_eq(prefix, rows[i].prefix, "%s", rows[i].options);
+        free(prefix);
+    }
+}
