@@ -23,7 +23,7 @@ enum {
 
 struct http {
     uv_loop_t *loop;
-    CURLM *multi;
+    CURLM *multi;           /* NULL: nothing was called yet */
     uv_timer_t timer;       /* curl's */
     uv_timer_t tick;        /* for the first-byte timeouts */
     struct turn start, now; /* now: curl's timer, when it is for at once */
@@ -55,7 +55,8 @@ release(struct http *h)
         h->closed(h->closed_arg);
     for (size_t i = 0; i < h->idle_count; i++)
         curl_easy_cleanup(h->idle[i]);
-    curl_global_cleanup();
+    if (h->multi != NULL)
+        curl_global_cleanup();
     free(h->idle);
     free(h);
 }
@@ -345,28 +346,6 @@ start_call(struct http *h, struct http_call *c)
     return ST_OK;
 }
 
-static void
-on_start(void *arg)
-{
-    struct http *h = arg;
-
-    begin_callbacks(h);
-    for (int i = 0; i < START_SLICE && !h->closing &&
-                    !list_empty(&h->waiting) && h->running_count < h->max_calls;
-         i++) {
-        struct http_call *c =
-            list_entry(h->waiting.next, struct http_call, node);
-
-        if (start_call(h, c) != ST_OK)
-            finish(c, CURLE_FAILED_INIT);
-    }
-    if (!h->closing && h->waiting_count > 0 && h->running_count < h->max_calls)
-        turn_ask(&h->start);
-    end_callbacks(h);
-}
-
-/* ---- exported ---- */
-
 static enum status
 set_up_multi(struct http *h)
 {
@@ -385,25 +364,64 @@ set_up_multi(struct http *h)
     return ST_OK;
 }
 
+/* Curl is begun by the first call: with OpenSSL's share it is 3 MiB, which a
+ * node that calls nobody does not need. */
+static enum status
+begin_curl(struct http *h)
+{
+    if (h->multi != NULL)
+        return ST_OK;
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        return ST_NOMEM;
+    h->multi = curl_multi_init();
+    if (h->multi != NULL && set_up_multi(h) == ST_OK)
+        return ST_OK;
+    curl_multi_cleanup(h->multi);
+    h->multi = NULL;
+    curl_global_cleanup();
+    return ST_NOMEM;
+}
+
+static void
+on_start(void *arg)
+{
+    struct http *h = arg;
+
+    begin_callbacks(h);
+    for (int i = 0; i < START_SLICE && !h->closing &&
+                    !list_empty(&h->waiting) && h->running_count < h->max_calls;
+         i++) {
+        struct http_call *c =
+            list_entry(h->waiting.next, struct http_call, node);
+
+        if (begin_curl(h) != ST_OK || start_call(h, c) != ST_OK)
+            finish(c, CURLE_FAILED_INIT);
+    }
+    if (!h->closing && h->waiting_count > 0 && h->running_count < h->max_calls)
+        turn_ask(&h->start);
+    end_callbacks(h);
+}
+
+/* ---- exported ---- */
+
 enum status
 http_open(struct http **out, uv_loop_t *loop, size_t max_calls,
           struct error *err)
 {
-    struct http *h = NULL;
+    struct http *h;
 
     if (max_calls == 0)
         return error_set(err, ST_INVALID, "http: room for no calls");
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-        return error_set(err, ST_NOMEM, "http: libcurl does not start");
     h = calloc(1, sizeof(*h));
     if (h == NULL)
-        goto fail;
+        return error_set(err, ST_NOMEM, "http: out of memory");
+    h->idle = calloc(max_calls, sizeof(CURL *));
+    if (h->idle == NULL) {
+        free(h);
+        return error_set(err, ST_NOMEM, "http: out of memory");
+    }
     h->loop = loop;
     h->max_calls = max_calls;
-    h->idle = calloc(max_calls, sizeof(CURL *));
-    h->multi = curl_multi_init();
-    if (h->idle == NULL || h->multi == NULL || set_up_multi(h) != ST_OK)
-        goto fail;
     list_init(&h->waiting);
     list_init(&h->running);
     uv_timer_init(loop, &h->timer); /* cannot fail */
@@ -414,14 +432,6 @@ http_open(struct http **out, uv_loop_t *loop, size_t max_calls,
     h->handles = 4;
     *out = h;
     return ST_OK;
-fail:
-    if (h != NULL) {
-        curl_multi_cleanup(h->multi);
-        free(h->idle);
-    }
-    free(h);
-    curl_global_cleanup();
-    return error_set(err, ST_NOMEM, "http: out of memory");
 }
 
 void

@@ -2,10 +2,10 @@
 /* The table of Lua scripts and their names. */
 #include "store/redis/scripts.h"
 
-#include <openssl/evp.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <string.h>
+
+#include "base/sha1.h"
 
 static const char *const texts[SCRIPT_COUNT] = {
     [SCRIPT_TAKE] = redis_lua_take,       [SCRIPT_SETTLE] = redis_lua_settle,
@@ -16,22 +16,14 @@ static const char *const texts[SCRIPT_COUNT] = {
     [SCRIPT_PART] = redis_lua_part,
 };
 
-static char shas[SCRIPT_COUNT][41];
+static char shas[SCRIPT_COUNT][SHA1_HEX_LEN + 1];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void
 hash_texts(void)
 {
-    for (int s = 0; s < SCRIPT_COUNT; s++) {
-        unsigned char sum[EVP_MAX_MD_SIZE] = {0};
-
-        /* Fails only without memory; the name is then unknown to the server,
-         * as after SCRIPT FLUSH. */
-        (void)EVP_Digest(texts[s], strlen(texts[s]), sum, NULL, EVP_sha1(),
-                         NULL);
-        for (int i = 0; i < 20; i++)
-            (void)snprintf(shas[s] + 2 * i, 3, "%02x", sum[i]);
-    }
+    for (int s = 0; s < SCRIPT_COUNT; s++)
+        sha1_hex((struct slice){texts[s], strlen(texts[s])}, shas[s]);
 }
 
 const char *
