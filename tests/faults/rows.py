@@ -129,8 +129,9 @@ class Row:
     seconds: float = 0
     times: int = 0
     ms: int = 50
+    recovery_s: float = 2.0  # allowed
     share: float = 1.0  # of the number of tasks that was asked for
-    only: str = ""  # this broker
+    mixed: bool = False  # with Python workers: mixed.py
     # Without a database a tree that is killed leaves nobody who knows what it
     # ran, when that was acknowledged before it began.
     needs_records: str = ""  # "early", "always"
@@ -143,7 +144,8 @@ class Row:
 
 ROWS = [
     Row("kill executor", kill_executors),
-    Row("kill node", kill_nodes),
+    # The supervisor waits longer each time before it starts another.
+    Row("kill node", kill_nodes, recovery_s=10),
     Row("kill tree", kill_tree, needs_records="early"),
     Row("SIGTERM", stop(signal.SIGTERM)),
     Row("SIGQUIT", stop(signal.SIGQUIT)),
@@ -168,4 +170,5 @@ ROWS = [
         needs_records="always",
     ),
     Row("20 restarts", restart_often, times=20, share=4),
+    Row("mixed fleet", None, mixed=True, share=5),
 ]

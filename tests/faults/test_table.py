@@ -7,6 +7,7 @@ them, in full and with early acknowledgement: make faults."""
 import dataclasses
 
 import pytest
+from mixed import play_mixed
 from rows import ROWS
 from table import play
 
@@ -17,7 +18,6 @@ SHORT = {
     "broker freeze": {"seconds": 3},
     "broker kill": {},
     "out of memory": {"seconds": 3},
-    "restart, celery publishing": {},
     "kill, celery publishing": {},
     "20 restarts": {"times": 5, "share": 2},
 }
@@ -38,3 +38,9 @@ def test_with_early_acks_what_ran_is_told(site):
     found = play(site, next(r for r in ROWS if r.name == "kill node"), False, TASKS)
     assert found["wrong"] == [], found
     assert found["failed"] > 0
+
+
+def test_a_mixed_fleet_that_is_killed_all_the_time_does_every_task(site):
+    found = play_mixed(site, 1500)
+    assert found["wrong"] == [], found
+    assert found["kills"] >= 4
