@@ -249,6 +249,11 @@ check_results(const struct config *c, struct error *err)
     if (st == ST_OK)
         st = check_object("result_backend_transport_options",
                           c->result_backend_transport_options, err);
+    if (st == ST_OK)
+        st = check_object("database_table_names", c->database_table_names, err);
+    if (st == ST_OK)
+        st = check_object("database_table_schemas", c->database_table_schemas,
+                          err);
     return st;
 }
 
@@ -289,9 +294,6 @@ config_check(const struct config *c, struct error *err)
     if (st == ST_OK)
         st = check_object("broker_transport_options",
                           c->broker_transport_options, err);
-    if (st == ST_OK)
-        st = check_object("result_backend_transport_options",
-                          c->result_backend_transport_options, err);
     if (st == ST_OK)
         st = check_use_ssl("broker_use_ssl", c->broker_use_ssl, err);
     if (st == ST_OK)

@@ -42,8 +42,9 @@ static const struct config_item items[] = {
             "and of AMQP brokers also a list separated by semicolons."),
     STR_ENV(result_backend, "", "CELERY_RESULT_BACKEND",
             "Where results are kept for AsyncResult: redis://, rediss://, "
-            "redis+socket://, sentinel://, or rpc:// (sent over the broker to "
-            "who sent the task); empty or disabled://: results are not kept."),
+            "redis+socket://, sentinel://, db+postgresql:// (Celery's own "
+            "tables), or rpc:// (sent over the broker to who sent the task); "
+            "empty or disabled://: results are not kept."),
     STR(database_url, "",
         "PostgreSQL, where tasks and usage are recorded: postgresql://...; "
         "empty: no records (the api needs it)."),

@@ -252,6 +252,10 @@ signature_messages_fini(struct signature_messages *m)
 {
     for (size_t i = 0; i < m->count; i++)
         message_free(m->items[i].msg);
+    for (size_t i = 0; i < m->chord_count; i++) {
+        json_object_put(m->chords[i].body);
+        json_object_put(m->chords[i].results);
+    }
     free(m->items);
     free(m->chords);
     json_object_put(m->children);

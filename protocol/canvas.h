@@ -63,6 +63,9 @@ enum status canvas_freeze(struct canvas *c, struct json_object *sig,
                           const struct canvas_place *place);
 /* The id of the task whose result is sig's, once frozen; ptr NULL: none. */
 struct slice canvas_final_id(struct json_object *sig);
+/* The result tuple of sig, once frozen: of a chain that of its last task, of a
+ * group with its members.  NULL without memory; sig must have a final id. */
+struct json_object *canvas_final_tuple(struct json_object *sig);
 /* Once frozen: how many completions sig adds to the chord that it is in. */
 int64_t canvas_chord_size(struct json_object *sig);
 

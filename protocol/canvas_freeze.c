@@ -213,6 +213,51 @@ canvas_final_id(struct json_object *sig)
     }
 }
 
+static struct json_object *
+group_tuple(struct json_object *group)
+{
+    struct json_object *tasks = json_get(json_get(group, "kwargs"), "tasks");
+    struct json_object *children = json_object_new_array();
+    enum status st = children != NULL ? ST_OK : ST_NOMEM;
+
+    for (size_t i = 0; i < json_object_array_length(tasks) && st == ST_OK;
+         i++) {
+        struct json_object *t = json_object_array_get_idx(tasks, i);
+
+        if (canvas_final_id(t).ptr != NULL)
+            st = json_append(children, canvas_final_tuple(t));
+    }
+    if (st == ST_OK)
+        return canvas_tuple(json_str(signature_option(group, "task_id")),
+                            children);
+    json_object_put(children);
+    return NULL;
+}
+
+struct json_object *
+canvas_final_tuple(struct json_object *sig)
+{
+    struct json_object *kwargs = json_get(sig, "kwargs");
+    struct json_object *tasks = json_get(kwargs, "tasks");
+
+    switch (signature_type(sig)) {
+    case SIG_CHORD:
+        return canvas_final_tuple(json_get(kwargs, "body"));
+    case SIG_GROUP:
+        return group_tuple(sig);
+    case SIG_CHAIN:
+        for (size_t i = json_object_array_length(tasks); i-- > 0;) {
+            struct json_object *t = json_object_array_get_idx(tasks, i);
+
+            if (canvas_final_id(t).ptr != NULL)
+                return canvas_final_tuple(t);
+        }
+        return NULL;
+    default:
+        return canvas_tuple(canvas_final_id(sig), NULL);
+    }
+}
+
 struct json_object *
 canvas_header_tasks(struct json_object *chord)
 {

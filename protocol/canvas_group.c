@@ -17,6 +17,7 @@ struct sending {
     struct json_object *children; /* owned: result tuples */
     int64_t size;                 /* completions that the chord waits for */
     size_t last;                  /* first message of the last member */
+    bool nested;                  /* a member's result is a group's */
 };
 
 static void
@@ -80,6 +81,7 @@ send_member(struct sending *s, struct json_object *sig, size_t i)
 {
     struct canvas_place place = CANVAS_PLACE_INIT;
     struct canvas_result result = {0};
+    struct json_object *tuple;
     struct slice id;
     enum status st;
 
@@ -100,9 +102,11 @@ send_member(struct sending *s, struct json_object *sig, size_t i)
     id = canvas_final_id(sig);
     if (st != ST_OK || id.ptr == NULL)
         return st;
-    return json_append(s->children, canvas_tuple(id, NULL)) == ST_OK
-               ? ST_OK
-               : canvas_nomem(s->c);
+    tuple = canvas_final_tuple(sig);
+    if (tuple != NULL && json_object_array_get_idx(tuple, 1) != NULL)
+        s->nested = true;
+    return json_append(s->children, tuple) == ST_OK ? ST_OK
+                                                    : canvas_nomem(s->c);
 }
 
 static enum status
@@ -175,6 +179,14 @@ add_chord(struct sending *s)
             return canvas_nomem(s->c);
         o->chords = chords;
         s->c->chord_cap = cap;
+    }
+    chord.nested = s->nested;
+    chord.body = json_object_get(s->chord);
+    chord.results =
+        canvas_tuple(slice_of(s->gid), json_object_get(s->children));
+    if (chord.results == NULL) {
+        json_object_put(chord.body);
+        return canvas_nomem(s->c);
     }
     if (chord.last >= o->count)
         chord.last = o->count - 1; /* the last member is an empty chain */

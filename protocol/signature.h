@@ -44,12 +44,17 @@ struct signature_message {
     char id[TASK_ID_MAX + 1];
 };
 
-/* A chord among what is sent: its size must be set (result_ops.chord_size)
- * before the message items[last], its last member, is published. */
+/* A chord among what is sent.  With a result backend that counts members its
+ * size must be set (result_ops.chord_size) before the message items[last], its
+ * last member, is published, and if it is nested results be saved; with any
+ * other, celery.chord_unlock is to wait for results and then to send body. */
 struct signature_chord {
     char group[TASK_ID_MAX + 1];
     int64_t size;
     size_t last;
+    struct json_object *body;    /* owned; a signature */
+    struct json_object *results; /* owned: the result tuple of the header */
+    bool nested;                 /* a member's result is that of a group */
 };
 
 /* Turns a signature into the messages to publish now, in order: a task gives

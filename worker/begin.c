@@ -38,7 +38,7 @@ tell(struct request *rq)
 {
     struct node *n = rq->n;
 
-    if (rq->def->kind == LOVAGE_INLINE)
+    if (rq->kind == LOVAGE_INLINE)
         return;
     if (rq->claimed) {
         rq->tells++;

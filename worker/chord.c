@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "worker/join.h"
 #include "worker/node.h"
 #include "worker/value.h"
 
@@ -16,6 +17,7 @@ struct part_op {
     struct request *rq;
     struct json_object *body;
     struct slice group;
+    struct json_object *parts; /* owned; of the last member */
 };
 
 static bool
@@ -37,55 +39,31 @@ first_failed(struct json_object *parts)
     return NULL;
 }
 
-/* "Dependency <id> raised ValueError('boom', 42)" */
 static struct json_object *
-chord_error(struct json_object *part)
+chord_error(struct slice reason)
 {
     struct json_object *args = json_object_new_array(), *exc;
-    struct slice id = json_str(json_object_array_get_idx(part, 1)), text;
-    struct buf b;
 
-    buf_init(&b, ERROR_LINE_MAX);
-    buf_addf(&b, "Dependency %.*s raised ", (int)id.len, id.ptr ? id.ptr : "");
-    state_exception_repr(json_object_array_get_idx(part, 3), &b);
-    text.ptr = b.data;
-    text.len = b.len;
-    if (args && !b.failed && json_append(args, json_new_str(text)) != ST_OK) {
+    if (args && json_append(args, json_new_str(reason)) != ST_OK) {
         json_object_put(args);
         args = NULL;
     }
     exc = state_exception("ChordError", "celery.exceptions", args);
     json_object_put(args);
-    buf_fini(&b);
     return exc;
 }
 
-/* "Callback error: ..." */
-static struct json_object *
-callback_error(const char *text)
+void
+chord_reason(struct slice id, struct json_object *exc, struct buf *out)
 {
-    struct outcome o;
-    struct json_object *exc;
-    struct buf b;
-    char *line = NULL;
-
-    outcome_init(&o);
-    buf_init(&b, ERROR_LINE_MAX);
-    buf_addf(&b, "Callback error: %s", text);
-    if (buf_take(&b, &line, NULL) == ST_OK)
-        outcome_raise(&o, "ChordError", "celery.exceptions", line);
-    exc = json_object_get(o.exc);
-    outcome_fini(&o);
-    free(line);
-    buf_fini(&b);
-    return exc;
+    buf_addf(out, "Dependency %.*s raised ", (int)id.len, id.ptr ? id.ptr : "");
+    state_exception_repr(exc, out);
 }
 
-/* Its body does not run.  Consumes exc. */
-static void
-chord_failed(struct request *rq, struct json_object *body,
-             struct json_object *exc)
+void
+chord_fail(struct request *rq, struct json_object *body, struct slice reason)
 {
+    struct json_object *exc = chord_error(reason);
     struct json_object *options = json_get(body, "options");
     struct json_object *outer = json_get(options, "chord");
     struct task_state ts = {
@@ -108,57 +86,145 @@ chord_failed(struct request *rq, struct json_object *body,
     json_object_put(exc);
 }
 
-/* [[r1, r2, ...]] */
+static void
+fail_for(struct request *rq, struct json_object *body, struct slice id,
+         struct json_object *exc)
+{
+    struct buf b;
+
+    buf_init(&b, ERROR_LINE_MAX);
+    chord_reason(id, exc, &b);
+    chord_fail(rq, body, (struct slice){b.data, b.len});
+    buf_fini(&b);
+}
+
+/* [r1, r2, ...] of the parts. */
 static struct json_object *
-joined(struct json_object *parts)
+values_of(struct json_object *parts)
 {
     struct json_object *list = json_object_new_array();
-    struct json_object *args = json_object_new_array();
     size_t n = json_object_array_length(parts);
-    enum status st = list && args ? ST_OK : ST_NOMEM;
 
-    for (size_t i = 0; i < n && st == ST_OK; i++) {
+    for (size_t i = 0; list && i < n; i++) {
         struct json_object *p = json_object_array_get_idx(parts, i);
 
-        st = value_append(list,
-                          json_object_get(json_object_array_get_idx(p, 3)));
+        if (value_append(list, json_object_get(
+                                   json_object_array_get_idx(p, 3))) != ST_OK) {
+            json_object_put(list);
+            list = NULL;
+        }
     }
-    if (st == ST_OK) {
-        st = json_append(args, list);
-        list = NULL;
-    }
-    json_object_put(list);
-    if (st == ST_OK)
-        return args;
-    json_object_put(args);
-    return NULL;
+    return list;
 }
 
-static void
-not_sent(struct request *rq, struct json_object *body, const char *why)
+void
+chord_apply(struct request *rq, struct json_object *body,
+            struct json_object *list)
 {
+    struct json_object *args = json_object_new_array();
+    struct error err = {.text = "out of memory"};
+    enum status st = json_append(args, json_object_get(list));
+    struct buf reason;
+
+    if (st == ST_OK)
+        st = follow_apply(rq, body, args, NULL, &err);
+    json_object_put(args);
+    if (st == ST_OK)
+        return;
     log_error("a chord's body could not be sent", "id=%.*s reason=%s",
-              (int)rq->tm.id.len, rq->tm.id.ptr, why);
-    chord_failed(rq, body, callback_error(why));
+              (int)rq->tm.id.len, rq->tm.id.ptr, err.text);
+    buf_init(&reason, ERROR_LINE_MAX);
+    buf_addf(&reason, "Callback error: %s", err.text);
+    chord_fail(rq, body, (struct slice){reason.data, reason.len});
+    buf_fini(&reason);
+}
+
+/* ---- the last member ---- */
+
+static void
+op_end(struct part_op *op, enum status st)
+{
+    struct request *rq = op->rq;
+
+    json_object_put(op->parts);
+    free(op);
+    settle_answer(rq, st);
+}
+
+/* The parts as they are told, each with its member's result. */
+static void
+apply_parts(struct part_op *op)
+{
+    struct result *r = op->rq->n->result;
+    struct json_object *list = values_of(op->parts);
+
+    if (!list) {
+        op_end(op, ST_AGAIN);
+        return;
+    }
+    chord_apply(op->rq, op->body, list);
+    json_object_put(list);
+    r->ops->chord_done(r, op->group);
+    op_end(op, ST_OK);
 }
 
 static void
-all_done(struct part_op *op, struct json_object *parts)
+joined(void *arg, const struct join_answer *a)
+{
+    struct part_op *op = arg;
+    struct result *r = op->rq->n->result;
+
+    switch (a->state) {
+    case JOIN_DONE:
+        chord_apply(op->rq, op->body, a->values);
+        r->ops->chord_done(r, op->group);
+        op_end(op, ST_OK);
+        break;
+    case JOIN_FAILED:
+        fail_for(op->rq, op->body, a->id, a->exc);
+        op_end(op, ST_OK);
+        break;
+    case JOIN_WAITS: /* members that keep no result */
+        apply_parts(op);
+        break;
+    case JOIN_LOST:
+        op_end(op, ST_AGAIN);
+        break;
+    }
+}
+
+/* A group is only saved if the values are not just a list. */
+static void
+group_got(void *arg, enum status st, struct json_object *tuple)
+{
+    struct part_op *op = arg;
+    struct error err;
+    struct join *j;
+
+    if (status_is_transient(st))
+        op_end(op, st);
+    else if (!tuple || join_start(&j, op->rq->n->result,
+                                  json_object_array_get_idx(tuple, 1), joined,
+                                  op, &err) != ST_OK)
+        apply_parts(op);
+}
+
+static void
+all_done(struct part_op *op)
 {
     struct request *rq = op->rq;
     struct result *r = rq->n->result;
-    struct json_object *failed = first_failed(parts), *args;
-    struct error err = {.text = "out of memory"};
+    struct json_object *failed = first_failed(op->parts);
 
     if (failed) {
-        chord_failed(rq, op->body, chord_error(failed));
-        return;
+        fail_for(rq, op->body, json_str(json_object_array_get_idx(failed, 1)),
+                 json_object_array_get_idx(failed, 3));
+        op_end(op, ST_OK);
+    } else if (result_can(r) & RESULT_SAVES_GROUPS) {
+        r->ops->group_get(r, op->group, group_got, op);
+    } else {
+        apply_parts(op);
     }
-    args = joined(parts);
-    if (!args || follow_apply(rq, op->body, args, NULL, &err) != ST_OK)
-        not_sent(rq, op->body, err.text);
-    r->ops->chord_done(r, op->group);
-    json_object_put(args);
 }
 
 static void
@@ -168,14 +234,16 @@ part_stored(void *arg, enum status st, bool ready, struct json_object *parts)
     struct request *rq = op->rq;
 
     if (st == ST_OK && ready) {
-        all_done(op, parts);
-    } else if (st != ST_OK && !status_is_transient(st)) {
+        op->parts = json_object_get(parts);
+        all_done(op);
+        return;
+    }
+    if (st != ST_OK && !status_is_transient(st)) {
         log_error("a part of a chord was refused", "id=%.*s reason=%s",
                   (int)rq->tm.id.len, rq->tm.id.ptr, status_text(st));
         st = ST_OK;
     }
-    free(op);
-    settle_answer(rq, st);
+    op_end(op, st);
 }
 
 void
@@ -186,12 +254,14 @@ chord_return(struct request *rq, struct json_object *body, struct slice group,
     struct part_op *op = NULL;
 
     if (!(result_can(r) & RESULT_COUNTS_CHORDS)) {
-        log_error("no result backend that supports chords",
-                  "id=%.*s backend=%s", (int)rq->tm.id.len, rq->tm.id.ptr,
-                  r ? r->ops->scheme : "disabled");
+        /* Where results are kept, celery.chord_unlock looks for them. */
+        if (!(result_can(r) & RESULT_KEEPS))
+            log_error("no result backend that supports chords",
+                      "id=%.*s backend=%s", (int)rq->tm.id.len, rq->tm.id.ptr,
+                      r ? r->ops->scheme : "disabled");
         return;
     }
-    op = malloc(sizeof(*op));
+    op = calloc(1, sizeof(*op));
     if (!op) {
         rq->redo = true;
         return;

@@ -134,7 +134,7 @@ claim_start(struct request *rq)
         .parent_id = tm->parent_id,
         .group_id = tm->group,
         .retries = tm->retries,
-        .begun = rq->def->kind == LOVAGE_INLINE,
+        .begun = rq->kind == LOVAGE_INLINE,
     };
 
     flow_took(rq);
@@ -223,7 +223,7 @@ is_deadly(const struct request *rq)
 {
     const struct node *n = rq->n;
 
-    return (!n->records || rq->def->kind == LOVAGE_INLINE) && rq->deaths &&
+    return (!n->records || rq->kind == LOVAGE_INLINE) && rq->deaths &&
            rq->deaths >= n->config->worker_max_attempts;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "worker/map.h"
 #include "worker/node.h"
 
 enum { AGAIN_MS = 20, RAW_MAX = 64 * 1024 };
@@ -211,6 +212,8 @@ received(struct node *n, const struct delivery *d, struct task_message *tm)
     rq->tag = d->tag;
     rq->queue_name = strndup(d->queue.ptr, d->queue.len);
     rq->def = registry_find(tm->name);
+    if (rq->def)
+        rq->kind = map_kind(rq->def, tm->args, tm->kwargs);
     log_debug("task received", "task=%.*s id=%.*s", (int)tm->name.len,
               tm->name.ptr, (int)tm->id.len, tm->id.ptr);
     if (!rq->queue_name) {

@@ -108,11 +108,11 @@ dispatch_ready(struct request *rq)
         return;
     }
     request_move(rq, RQ_READY);
-    if (rq->def->kind == LOVAGE_INLINE) {
+    if (rq->kind == LOVAGE_INLINE) {
         run_loop_inline(rq);
         return;
     }
-    list_add_tail(rq->def->kind == LOVAGE_ASYNC ? &n->async : &n->blocking,
+    list_add_tail(rq->kind == LOVAGE_ASYNC ? &n->async : &n->blocking,
                   &rq->queue);
     flow_changed(n); /* runs what it can at the end of this turn */
 }
@@ -125,7 +125,7 @@ dispatch_terminate(struct request *rq, int signum)
     if (rq->state != RQ_RUNNING)
         return;
     rq->terminate = true;
-    if (rq->def->kind == LOVAGE_BLOCKING) {
+    if (rq->kind == LOVAGE_BLOCKING) {
         pool_terminate(rq->n->pool, &rq->job, signum);
         return;
     }
@@ -138,7 +138,7 @@ dispatch_terminate(struct request *rq, int signum)
 void
 dispatch_interrupt(struct request *rq)
 {
-    if (rq->def->kind == LOVAGE_ASYNC)
+    if (rq->kind == LOVAGE_ASYNC)
         run_loop_stop(rq);
     if (rq->tag)
         consumer_hand_back(rq, VERDICT_REQUEUE);

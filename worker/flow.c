@@ -116,14 +116,14 @@ flow_took(struct request *rq)
     if (rq->counted)
         return;
     rq->counted = true;
-    if (rq->def->kind == LOVAGE_BLOCKING) {
+    if (rq->kind == LOVAGE_BLOCKING) {
         n->blocking_waiting++;
         if (run_pool_is_short(rq))
             n->took_other = true;
         else
             n->took_blocking = true;
     } else {
-        n->async_waiting += rq->def->kind == LOVAGE_ASYNC;
+        n->async_waiting += rq->kind == LOVAGE_ASYNC;
         n->took_other = true;
     }
     flow_changed(n);
@@ -137,8 +137,8 @@ flow_left(struct request *rq)
     if (!rq->counted)
         return;
     rq->counted = false;
-    n->blocking_waiting -= rq->def->kind == LOVAGE_BLOCKING;
-    n->async_waiting -= rq->def->kind == LOVAGE_ASYNC;
+    n->blocking_waiting -= rq->kind == LOVAGE_BLOCKING;
+    n->async_waiting -= rq->kind == LOVAGE_ASYNC;
     flow_changed(n);
 }
 
@@ -149,7 +149,7 @@ flow_surplus(struct request *rq)
 
     size_t bound = blocking_bound(n);
 
-    if (rq->def->kind != LOVAGE_BLOCKING)
+    if (rq->kind != LOVAGE_BLOCKING)
         return false;
     if (run_pool_is_short(rq))
         bound += BURST_MAX;

@@ -13,111 +13,6 @@
 #include "worker/node.h"
 #include "worker/value.h"
 
-enum { AGAIN_MS = 200 };
-
-/* The last message of a chord's header, until the size is set. */
-struct held {
-    struct timer timer; /* first: fn gets its address */
-    struct request *rq;
-    struct message *msg;
-    int64_t size;
-    char group[TASK_ID_MAX + 1];
-};
-
-static void set_size(struct held *h);
-
-static void
-set_size_again(struct timer *t)
-{
-    set_size((struct held *)(void *)t);
-}
-
-static void
-size_set(void *arg, enum status st, const struct task_state *ts)
-{
-    struct held *h = arg;
-    struct request *rq = h->rq;
-
-    (void)ts;
-    if (st != ST_OK &&
-        timer_set(&rq->n->timers, &h->timer, AGAIN_MS, set_size_again) == ST_OK)
-        return;
-    st = node_publish(rq->n, rq, &h->msg);
-    if (st != ST_OK)
-        log_error("a chord's last member could not be sent", "group=%s",
-                  h->group);
-    free(h);
-    settle_answer(rq, ST_OK);
-}
-
-static void
-set_size(struct held *h)
-{
-    struct result *r = h->rq->n->result;
-
-    r->ops->chord_size(r, node_slice(h->group), h->size, size_set, h);
-}
-
-static enum status
-hold(struct request *rq, const struct signature_chord *c, struct message **m)
-{
-    struct held *h = calloc(1, sizeof(*h));
-
-    if (!h)
-        return ST_NOMEM;
-    h->rq = rq;
-    h->msg = *m;
-    *m = NULL;
-    h->size = c->size;
-    memcpy(h->group, c->group, sizeof(h->group));
-    rq->waits++;
-    set_size(h);
-    return ST_OK;
-}
-
-static enum status
-add_child(struct request *rq, struct json_object **child)
-{
-    struct json_object *c = *child;
-
-    *child = NULL;
-    if (!c)
-        return ST_OK;
-    if (!rq->children)
-        rq->children = json_object_new_array();
-    if (!rq->children) {
-        json_object_put(c);
-        return ST_NOMEM;
-    }
-    return json_append(rq->children, c);
-}
-
-static enum status
-send_all(struct request *rq, struct signature_messages *ms, struct error *err)
-{
-    size_t chord = 0;
-    enum status st = ST_OK;
-
-    if (ms->chord_count && !rq->n->result)
-        return error_set(err, ST_DENIED, "a chord needs a result backend");
-    if (ms->chord_count && !(result_can(rq->n->result) & RESULT_COUNTS_CHORDS))
-        return error_set(err, ST_DENIED,
-                         "The \"%s\" result backend does not support chords!",
-                         rq->n->result->ops->scheme);
-    for (size_t i = 0; i < ms->count && st == ST_OK; i++) {
-        struct message **m = &ms->items[i].msg;
-
-        if (chord < ms->chord_count && ms->chords[chord].last == i)
-            st = hold(rq, &ms->chords[chord++], m);
-        else
-            st = node_publish(rq->n, rq, m);
-    }
-    if (st == ST_OK)
-        st = add_child(rq, &ms->children);
-    return st == ST_OK ? st
-                       : error_set(err, st, "not sent: %s", status_text(st));
-}
-
 /* Whose child that which is sent is: the request's task, or the body of its
  * chord. */
 struct parent {
@@ -158,7 +53,7 @@ apply(struct request *rq, struct parent parent, struct json_object *sig,
     if (st == ST_OK)
         st = signature_apply(sig, &ctx, &ms, err);
     if (st == ST_OK)
-        st = send_all(rq, &ms, err);
+        st = follow_send(rq, &ms, err);
     signature_messages_fini(&ms);
     return st;
 }

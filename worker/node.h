@@ -4,6 +4,7 @@
 #include "base/map.h"
 #include "base/metrics.h"
 #include "base/turn.h"
+#include "protocol/signature.h"
 #include "store/broker.h"
 #include "store/pg/records.h"
 #include "store/relay.h"
@@ -86,6 +87,7 @@ struct node {
     int64_t clock; /* Celery's logical clock */
     uint64_t started_us;
     uint64_t renew_us, bury_us; /* when it was done last */
+    uint64_t cleanup_us;        /* when it is to be done; 0: not known yet */
     char raw[64 * 1024];        /* of the message being looked at: consumer.c */
     struct metric *m_tasks, *m_in_hand, *m_executors, *m_lag;
 };
@@ -174,7 +176,15 @@ void step_chord(struct request *rq);
 void step_chain(struct request *rq);
 void settle_put(struct request *rq, const struct task_state *ts);
 
-/* chord.c: a member of the group that body waits for is done. */
+/* chord.c: body is told as failed with a ChordError, and its errbacks sent. */
+void chord_fail(struct request *rq, struct json_object *body,
+                struct slice reason);
+/* Sends body with the list of results; a failure is told as above. */
+void chord_apply(struct request *rq, struct json_object *body,
+                 struct json_object *list);
+/* "Dependency <id> raised ValueError('boom', 42)" */
+void chord_reason(struct slice id, struct json_object *exc, struct buf *out);
+/* A member of the group that body waits for is done. */
 void chord_return(struct request *rq, struct json_object *body,
                   struct slice group, int64_t index,
                   const struct task_state *ts);
@@ -194,6 +204,10 @@ bool follow_refused(struct request *rq);
 enum status follow_apply(struct request *rq, struct json_object *sig,
                          struct json_object *partial, struct json_object *chain,
                          struct error *err);
+
+/* follow_send.c: publishes ms, and does what its chords need. */
+enum status follow_send(struct request *rq, struct signature_messages *ms,
+                        struct error *err);
 
 /* follow_retry.c */
 enum status follow_retry(struct request *rq, struct error *err);

@@ -47,6 +47,7 @@ struct request {
     struct node *n;
     struct task_message tm;
     const struct lovage_task_def *def; /* NULL: unknown task */
+    lovage_kind kind;                  /* where it runs; with def */
     char *queue_name;                  /* owned: where it came from */
 
     uint64_t tag;  /* 0: acknowledged, or handed back */

@@ -50,7 +50,7 @@ run_pool_is_short(const struct request *rq)
 {
     double mean = registry_entry(rq->def)->mean_us;
 
-    return rq->def->kind == LOVAGE_BLOCKING && mean > 0 && mean < SHORT_US &&
+    return rq->kind == LOVAGE_BLOCKING && mean > 0 && mean < SHORT_US &&
            request_soft_limit(rq) <= 0 && request_hard_limit(rq) <= 0 &&
            !rq->deaths && rq->tm.msg->body_len < SHORT_BYTES;
 }

@@ -34,7 +34,7 @@ static void
 cut_off(struct request *rq)
 {
     /* An executor's death comes as an event: run_pool.c. */
-    if (rq->def->kind == LOVAGE_ASYNC)
+    if (rq->kind == LOVAGE_ASYNC)
         dispatch_interrupt(rq);
 }
 

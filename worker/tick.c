@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "worker/cleanup.h"
 #include "worker/node.h"
 
 enum {
@@ -89,6 +90,7 @@ tick(uv_timer_t *t)
     if (n->records)
         tend_records(n, now);
     store_check(n);
+    cleanup_tick(n, now);
     watch(n, now);
     flow_changed(n);
 }

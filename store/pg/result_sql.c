@@ -76,7 +76,7 @@ enum { SQL_MAX = 16 * 1024, NAME_LEN = 63 };
  * What it counts says whether there may be more. */
 #define EXPIRED(table)                                         \
     "DELETE FROM " table " WHERE id IN (SELECT id FROM " table \
-    " WHERE $1 > 0 AND date_done < " NOW_UTC                   \
+    " WHERE $1::bigint > 0 AND date_done < " NOW_UTC           \
     " - $1::bigint * interval '1 second' "                     \
     "LIMIT 10000 FOR UPDATE SKIP LOCKED) RETURNING 1"
 
