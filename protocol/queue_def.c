@@ -32,7 +32,7 @@ add_number(struct json_object *args, const char *name, struct json_object *v,
         json_object_new_int64((int64_t)(json_object_get_double(v) * factor)));
 }
 
-/* What queue.declare gets (kombu's to_rabbitmq_queue_arguments). */
+/* For queue.declare, as kombu's to_rabbitmq_queue_arguments() has it. */
 static enum status
 declared_arguments(struct json_object *doc, struct json_object **out)
 {
@@ -67,11 +67,11 @@ fill_bindings(struct queue_def *q)
     struct json_object *list = json_get(q->doc, "bindings");
 
     q->bindings[0] = (struct binding_def){
-        .exchange = exchange_of(json_get(q->doc, "exchange")),
-        .routing_key = json_get_str(q->doc, "routing_key").ptr,
+        .exchange = q->exchange,
+        .routing_key = q->routing_key,
         .arguments = json_get(q->doc, "binding_arguments")};
-    for (size_t i = 1; i < q->binding_count; i++) {
-        struct json_object *b = json_object_array_get_idx(list, i - 1);
+    for (size_t i = 0; i < json_object_array_length(list); i++) {
+        struct json_object *b = json_object_array_get_idx(list, i);
 
         q->bindings[i] = (struct binding_def){
             .exchange = exchange_of(json_get(b, "exchange")),
@@ -80,29 +80,15 @@ fill_bindings(struct queue_def *q)
     }
 }
 
-/* Consumes doc. */
-static enum status
-queue_of(struct json_object *doc, struct queue_def **out)
+static void
+fill(struct queue_def *q)
 {
-    struct queue_def *q = calloc(1, sizeof *q);
-    enum status st = ST_NOMEM;
+    struct json_object *doc = q->doc;
 
-    if (q == NULL) {
-        json_object_put(doc);
-        return ST_NOMEM;
-    }
-    q->doc = doc;
-    q->binding_count = 1 + json_object_array_length(json_get(doc, "bindings"));
-    q->bindings = calloc(q->binding_count, sizeof *q->bindings);
-    if (q->bindings != NULL)
-        st = declared_arguments(doc, &q->arguments);
-    if (st != ST_OK) {
-        queue_def_free(q);
-        return st;
-    }
-    fill_bindings(q);
     q->name = json_get_str(doc, "name").ptr;
     q->alias = json_get_str(doc, "alias").ptr;
+    q->exchange = exchange_of(q->own);
+    q->routing_key = json_get_str(doc, "routing_key").ptr;
     q->consumer_arguments = json_get(doc, "consumer_arguments");
     q->durable = json_get_bool(doc, "durable", true);
     q->exclusive = json_get_bool(doc, "exclusive", false);
@@ -110,6 +96,36 @@ queue_of(struct json_object *doc, struct queue_def **out)
     q->no_ack = json_get_bool(doc, "no_ack", false);
     q->no_declare = json_get_bool(doc, "no_declare", false);
     q->broadcast = json_get(doc, "queue") != NULL;
+    fill_bindings(q);
+}
+
+/* Consumes doc and own, the exchange. */
+static enum status
+queue_of(struct json_object *doc, struct json_object *own,
+         struct queue_def **out)
+{
+    struct queue_def *q = calloc(1, sizeof *q);
+    size_t n = json_object_array_length(json_get(doc, "bindings"));
+    enum status st = ST_NOMEM;
+
+    if (q == NULL) {
+        json_object_put(doc);
+        json_object_put(own);
+        return ST_NOMEM;
+    }
+    q->doc = doc;
+    q->own = own;
+    q->binding_count = n > 0 ? n : 1;
+    q->bindings = calloc(q->binding_count, sizeof *q->bindings);
+    if (q->bindings != NULL)
+        st = n > 0 ? json_set_null(doc, "exchange") : ST_OK;
+    if (st == ST_OK)
+        st = declared_arguments(doc, &q->arguments);
+    if (st != ST_OK) {
+        queue_def_free(q);
+        return st;
+    }
+    fill(q);
     *out = q;
     return ST_OK;
 }
@@ -124,7 +140,8 @@ queue_def_read(struct json_object *from, const char *setting, struct slice name,
     struct json_object *doc = NULL;
     enum status st = queue_def_doc(from, setting, name, d, &doc, err);
 
-    if (st == ST_OK && queue_of(doc, out) != ST_OK)
+    if (st == ST_OK &&
+        queue_of(doc, json_object_get(json_get(doc, "exchange")), out) != ST_OK)
         st = error_set(err, ST_NOMEM, "%s: out of memory", setting);
     return st;
 }
@@ -161,7 +178,8 @@ queue_def_copy(const struct queue_def *q)
 {
     struct queue_def *copy = NULL;
 
-    if (queue_of(json_object_get(q->doc), &copy) != ST_OK)
+    if (queue_of(json_object_get(q->doc), json_object_get(q->own), &copy) !=
+        ST_OK)
         return NULL;
     copy->consumed = q->consumed;
     return copy;
@@ -174,6 +192,7 @@ queue_def_free(struct queue_def *q)
         return;
     free(q->bindings);
     json_object_put(q->arguments);
+    json_object_put(q->own);
     json_object_put(q->doc);
     free(q);
 }

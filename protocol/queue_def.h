@@ -23,9 +23,14 @@ struct binding_def {
 
 struct queue_def {
     struct json_object *doc; /* kombu's Queue.as_dict(recurse=True) */
+    struct json_object *own; /* the whole of exchange */
     const char *name;
     const char *alias; /* what routes call it, too; NULL: nothing */
-    /* All bindings; the first is that of the queue's own exchange. */
+    /* Where messages for it are sent to. */
+    struct exchange_def exchange;
+    const char *routing_key;
+    /* What it is bound by: its bindings or, if it has none, exchange and
+     * routing_key.  (kombu, too, does not bind to both.) */
     struct binding_def *bindings;
     size_t binding_count;
     struct json_object *arguments; /* owned: those of queue.declare, with

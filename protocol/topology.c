@@ -14,6 +14,7 @@ struct topology {
     struct queue_defaults defaults;
     struct queue_def **queues; /* room for QUEUES_MAX */
     size_t count;
+    bool any_no_ack;
     struct routes routes;
 };
 
@@ -22,6 +23,7 @@ struct topology {
 static enum status
 define(struct topology *t, struct queue_def *q, struct error *err)
 {
+    t->any_no_ack |= q->no_ack;
     for (size_t i = 0; i < t->count; i++)
         if (strcmp(t->queues[i]->name, q->name) == 0) {
             queue_def_free(t->queues[i]); /* as in a dict, the last one */
@@ -360,6 +362,14 @@ topology_has_quorum(const struct topology *t)
     return false;
 }
 
+bool
+topology_is_no_ack(const struct topology *t, struct slice queue)
+{
+    const struct queue_def *q = t->any_no_ack ? find(t, queue) : NULL;
+
+    return q != NULL && q->no_ack;
+}
+
 const char *
 topology_delay_type(const struct topology *t)
 {
@@ -471,7 +481,7 @@ static void
 address(const struct topology *t, const struct queue_def *q,
         struct task_route *r)
 {
-    const struct exchange_def *e = q != NULL ? &q->bindings[0].exchange : NULL;
+    const struct exchange_def *e = q != NULL ? &q->exchange : NULL;
     const char *type = t->config->task_create_missing_queue_exchange_type;
 
     if (q != NULL) {
@@ -491,7 +501,7 @@ address(const struct topology *t, const struct queue_def *q,
     } else if (r->exchange.len == 0) {
         r->exchange = q != NULL ? slice_of(e->name) : r->queue;
         if (r->routing_key.len == 0 && q != NULL)
-            r->routing_key = slice_of(q->bindings[0].routing_key);
+            r->routing_key = slice_of(q->routing_key);
         else if (r->routing_key.len == 0)
             r->routing_key = r->queue;
     }

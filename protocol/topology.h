@@ -25,6 +25,8 @@ const struct queue_def *topology_find(const struct topology *t,
                                       struct slice name);
 /* Any queue is a quorum queue: then ETA tasks wait in the broker. */
 bool topology_has_quorum(const struct topology *t);
+/* Tasks of this queue are acknowledged before they run, whatever they say. */
+bool topology_is_no_ack(const struct topology *t, struct slice queue);
 /* broker_native_delayed_delivery_queue_type. */
 const char *topology_delay_type(const struct topology *t);
 

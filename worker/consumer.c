@@ -192,6 +192,8 @@ read_options(struct request *rq)
     const struct lovage_task_def *d = rq->def;
 
     rq->late = d->acks_late ? d->acks_late > 0 : c->task_acks_late;
+    if (topology_is_no_ack(rq->n->topology, node_slice(rq->queue_name)))
+        rq->late = false;
     /* Producers always send the header, false unless they were told: it can
      * only add to what the task says. */
     rq->ignore_result =

@@ -387,6 +387,7 @@ open_links(struct broker_amqp *b, const struct broker_opts *o,
             (uint32_t)(o->config->broker_connection_timeout * 1000),
         .heartbeat = HEARTBEAT_S,
         .max_retries = o->config->broker_connection_max_retries,
+        .shuffle = strcmp(o->config->broker_failover_strategy, "shuffle") == 0,
         .confirm = true};
     const char *who = o->instance == NULL ? "client" : o->instance;
     enum status st;

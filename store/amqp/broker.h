@@ -217,7 +217,8 @@ enum { DELAY_LEVELS = 28, DELAY_PREFIX = 2 * DELAY_LEVELS };
 /* The exchanges and queues in which messages wait. */
 enum status amq_declare_delay(struct amq_job *j, uint16_t channel,
                               const char *queue_type);
-/* Binds q, which is declared, to where they come out. */
+/* Binds q, which is declared, to where they come out.  ST_NOTFOUND: it is in
+ * direct exchanges only. */
 enum status amq_declare_delayed(struct amq_job *j, uint16_t channel,
                                 const struct queue_def *q);
 /* Where m goes if it has to wait: true, and key (NAME_MAX_BYTES + 1) is set. */

@@ -133,11 +133,11 @@ amq_declare_delay(struct amq_job *j, uint16_t channel, const char *queue_type)
     return st;
 }
 
-enum status
-amq_declare_delayed(struct amq_job *j, uint16_t channel,
-                    const struct queue_def *q)
+/* Celery binds the queue once more, by the key that comes out. */
+static enum status
+bind_delayed(struct amq_job *j, uint16_t channel, const struct queue_def *q,
+             const struct binding_def *own)
 {
-    const struct binding_def *own = &q->bindings[0];
     char pattern[NAME_MAX_BYTES + 3];
     amqp_exchange_bind_t come = {.source = amq_bytes(delivery_exchange),
                                  .destination = amq_bytes(own->exchange.name)};
@@ -155,6 +155,19 @@ amq_declare_delayed(struct amq_job *j, uint16_t channel,
     amq_job_add(j, channel, AMQP_EXCHANGE_BIND_METHOD, &come);
     amq_job_add(j, channel, AMQP_QUEUE_BIND_METHOD, &bind);
     return ST_OK;
+}
+
+enum status
+amq_declare_delayed(struct amq_job *j, uint16_t channel,
+                    const struct queue_def *q)
+{
+    enum status st = ST_NOTFOUND;
+
+    for (size_t i = 0; i < q->binding_count && st != ST_TOOBIG; i++) {
+        enum status one = bind_delayed(j, channel, q, &q->bindings[i]);
+        st = one == ST_NOTFOUND ? st : one;
+    }
+    return st;
 }
 
 /* ---- for consumers ---- */

@@ -65,6 +65,17 @@ reset(struct amq_link *l)
     }
 }
 
+/* Not the one that has just failed, if there is another. */
+static size_t
+next_broker(const struct amq_link *l)
+{
+    size_t count = l->brokers.count, step = 1;
+
+    if (l->shuffle && count > 2)
+        step = backoff_jitter(1, (uint32_t)count - 1);
+    return (l->at + step) % count;
+}
+
 void
 link_drop(struct amq_link *l, const struct error *why)
 {
@@ -79,7 +90,7 @@ link_drop(struct amq_link *l, const struct error *why)
     reset(l);
     generation = l->generation;
     link_enter(l, LINK_WAIT);
-    l->at = (l->at + 1) % l->brokers.count;
+    l->at = next_broker(l);
     tell_down(l, why);
     if (l->generation == generation && l->phase == LINK_WAIT)
         schedule(l, why);
@@ -383,6 +394,7 @@ set_up(struct amq_link *l, const struct amq_link_opts *o)
     (void)snprintf(l->name, sizeof l->name, "%s", o->name);
     l->want_heartbeat = o->heartbeat;
     l->max_retries = o->max_retries;
+    l->shuffle = o->shuffle;
     l->confirm = o->confirm;
     l->backoff = (struct backoff){RETRY_MIN_MS, RETRY_MAX_MS, 0};
     l->frame_max = AMQ_FRAME_MAX;

@@ -48,6 +48,7 @@ struct amq_link_opts {
     uint16_t heartbeat;  /* seconds, when the URL says nothing */
     int64_t max_retries; /* failures in a row before failed(); 0: no end */
     bool confirm;        /* publisher confirms on channel 1 */
+    bool shuffle; /* broker_failover_strategy; else one after the other */
 };
 
 enum status amq_link_open(struct amq_link **out, uv_loop_t *loop,

@@ -36,6 +36,7 @@ struct amq_link {
     struct amq_link_events ev;
     void *arg;
     struct amq_addresses brokers;
+    bool shuffle;
     size_t at; /* of brokers */
     char name[64];
     uint16_t want_heartbeat;

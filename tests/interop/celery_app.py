@@ -20,6 +20,14 @@ app.conf.update(
 app.conf.update(json.loads(os.environ.get("TEST_CONF", "{}")))
 
 
+# Settings of one test, and the queues of tests/interop/topology.py.
+app.conf.update(json.loads(os.environ.get("CELERY_APP_SETTINGS", "{}")))
+if isinstance(app.conf.task_queues, list):
+    import topology
+
+    app.conf.task_queues = topology.queues(app.conf.task_queues)
+
+
 @app.task(name="interop.add")
 def add(x, y):
     return x + y

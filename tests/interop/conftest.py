@@ -19,6 +19,10 @@ class RedisBroker:
         """The same and what waits."""
         return self.redis.client().llen(queue) + self.held(queue)
 
+    def restart(self):
+        """All it had is gone."""
+        self.redis.restart()
+
 
 class RabbitBroker:
     def __init__(self, rabbit):
@@ -37,6 +41,10 @@ class RabbitBroker:
 
     def left(self, queue):
         return self.counts(queue)[1]
+
+    def restart(self):
+        """All connections are gone; the server would take long."""
+        self.rabbit.ctl("close_all_connections", "test")
 
 
 @pytest.fixture(scope="session")

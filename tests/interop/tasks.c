@@ -97,6 +97,27 @@ retry_plain(lovage_task *t)
     return lovage_retry(t, &again);
 }
 
+/* retry_in(seconds, times): retries so late; the routing key it comes with in
+ * the end. */
+static lovage_status
+retry_in(lovage_task *t)
+{
+    lovage_retry_opts again = {
+        .size = sizeof(again),
+        .countdown = lovage_as_double(lovage_at(lovage_args(t), 0)),
+        .max_retries = 9,
+    };
+    int64_t times;
+
+    if (lovage_arg_int(t, 1, "times", &times) != LOVAGE_OK)
+        return LOVAGE_FAILED;
+    if (lovage_retries(t) < times)
+        return lovage_retry(t, &again);
+    return lovage_return(
+        t, lovage_copy(lovage_member(lovage_request(t, "delivery_info"),
+                                     "routing_key")));
+}
+
 static lovage_status
 auto_retry(lovage_task *t)
 {
@@ -353,6 +374,7 @@ lovage_plugin_init(lovage_registry *r)
         TASK("fail", fail, .params = -1),
         TASK("retry_until", retry_until, .params = 1, .max_retries = 5),
         TASK("retry_plain", retry_plain, .params = -1, .max_retries = 2),
+        TASK("retry_in", retry_in, .params = 2, .max_retries = 9),
         TASK("auto_retry", auto_retry, .params = 1, .max_retries = 3,
              .autoretry_for = value_errors, .retry_backoff = true,
              .retry_backoff_base = 0.05, .default_retry_delay = 0.05),
