@@ -117,9 +117,10 @@ struct broker_ops {
     enum status (*depth)(struct broker *b, struct slice queue,
                          void (*fn)(void *arg, enum status st, int64_t n),
                          void *arg);
-    /* CLOCK_MONOTONIC microseconds of the last answer to a fetch or, while
-     * there is no room for one, of another sign of life; 0: none.  Renewed at
-     * least every second, or every third of worker_lease without room. */
+    /* CLOCK_MONOTONIC microseconds of the last answer to a fetch, also of an
+     * error, or, while there is no room for one, of another sign of life; 0:
+     * none.  Renewed at least every second, or every third of worker_lease
+     * without room. */
     uint64_t (*last_answer)(const struct broker *b);
 };
 

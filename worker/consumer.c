@@ -273,7 +273,6 @@ ready(void *arg)
     struct node *n = arg;
 
     n->broker_up = true;
-    n->fetch_since_us = 0;
     n->page->dead[0] = '\0'; /* adopted */
     atomic_store(&n->page->ready, 1);
     if (n->relay)

@@ -68,7 +68,8 @@ struct node {
     unsigned prefetch; /* told to the broker last */
     unsigned burst;    /* taken beyond the bound of blocking work */
     bool took_blocking, took_other; /* since it was looked at last */
-    uint64_t fetch_since_us; /* it should be answered since; 0: not fetching */
+    unsigned unanswered; /* ticks in which a fetch waited for its answer */
+    uint64_t answer_us;  /* the last that was seen */
 
     struct topology *topology;  /* its queues, and the way of tasks to queues */
     struct list stores;         /* results the backend has not answered for */

@@ -23,9 +23,9 @@ enum {
     RESTART_MS = 200,
     BACKOFF_BASE_MS = 500,
     BACKOFF_CAP_MS = 30 * 1000,
-    STABLE_S = 10, /* a life that long makes earlier deaths forgotten */
-    HANG_S = 30,   /* a loop that does not turn for so long is ended */
-    CHECK_MS = 1000,
+    STABLE_S = 10,   /* a life that long makes earlier deaths forgotten */
+    HANG_S = 30,     /* a loop that does not turn for so long is ended */
+    CHECK_MS = 1000, /* HANG_S counts them */
     NODES_MAX = 256,
     ARGV_MAX = 256,
     EXIT_CONFIG = 2 /* what a node returns that could never start */
@@ -44,6 +44,8 @@ struct child {
     bool handle;       /* process is an open handle */
     bool alive, again; /* again: it was asked to end, and to come back */
     uint64_t started_us;
+    uint64_t beat_us; /* its last heartbeat that was seen */
+    unsigned silent;  /* checks without another */
     struct backoff backoff;
     unsigned deaths; /* in a row */
 };
@@ -200,6 +202,7 @@ start(struct child *c)
     io[2].data.fd = STDERR_FILENO;
     io[SHM_FD].data.fd = c->fd;
     c->started_us = clock_mono_us();
+    c->silent = 0;
     rc = uv_spawn(&s->loop, &c->process, &o);
     c->process.data = c;
     c->handle = true;
@@ -215,26 +218,31 @@ start(struct child *c)
 
 /* ---- watching ---- */
 
+/* Counted in checks: when all of us were stopped (a frozen container), the time
+ * since the last heartbeat says nothing. */
+static void
+check_one(struct child *c)
+{
+    uint64_t beat = atomic_load(&c->page->heartbeat_us);
+
+    if (beat != c->beat_us)
+        c->silent = 0;
+    c->beat_us = beat;
+    if (++c->silent <= HANG_S)
+        return;
+    log_critical("a node's loop hangs: it is killed", "node=%u pid=%d",
+                 c->page->index, c->process.pid);
+    uv_process_kill(&c->process, SIGKILL);
+}
+
 static void
 check(uv_timer_t *t)
 {
     struct supervisor *s = t->data;
-    uint64_t now = clock_mono_us();
 
-    for (size_t i = 0; i < s->count; i++) {
-        struct child *c = &s->children[i];
-        uint64_t beat = atomic_load(&c->page->heartbeat_us);
-
-        if (!c->alive)
-            continue;
-        if (!beat)
-            beat = c->started_us;
-        if (now > beat && now - beat > HANG_S * second_us) {
-            log_critical("a node's loop hangs: it is killed", "node=%u pid=%d",
-                         c->page->index, c->process.pid);
-            uv_process_kill(&c->process, SIGKILL);
-        }
-    }
+    for (size_t i = 0; i < s->count; i++)
+        if (s->children[i].alive)
+            check_one(&s->children[i]);
 }
 
 static void

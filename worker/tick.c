@@ -43,26 +43,25 @@ tend_records(struct node *n, uint64_t now)
 }
 
 /* A connection that is down is the broker's to mend, for ever.  One that is up
- * and gives no answer to what was asked is not believed for long. */
+ * and gives no answer to what was asked is not believed for long, and neither
+ * are several of them, one after the other.  Counted in ticks: time in which we
+ * were stopped ourselves says nothing of the broker. */
 static void
-watch(struct node *n, uint64_t now)
+watch(struct node *n)
 {
-    uint64_t since;
+    uint64_t answer;
 
-    if (!n->broker_up || n->prefetch <= n->unsettled) {
-        n->fetch_since_us = 0;
+    if (!n->broker_up)
         return;
-    }
-    if (!n->fetch_since_us)
-        n->fetch_since_us = now;
-    since = n->broker->ops->last_answer(n->broker);
-    if (since < n->fetch_since_us)
-        since = n->fetch_since_us;
-    if (now > since && now - since > WATCHDOG_S * second_us) {
-        log_critical("no fetch was answered: the node ends", "seconds=%d",
-                     WATCHDOG_S);
-        _exit(EXIT_HANGS);
-    }
+    answer = n->broker->ops->last_answer(n->broker);
+    if (n->prefetch <= n->unsettled || answer != n->answer_us)
+        n->unanswered = 0;
+    n->answer_us = answer;
+    if (++n->unanswered <= WATCHDOG_S)
+        return;
+    log_critical("no fetch was answered: the node ends", "seconds=%d",
+                 WATCHDOG_S);
+    _exit(EXIT_HANGS);
 }
 
 static void
@@ -91,7 +90,7 @@ tick(uv_timer_t *t)
         tend_records(n, now);
     store_check(n);
     cleanup_tick(n, now);
-    watch(n, now);
+    watch(n);
     flow_changed(n);
 }
 

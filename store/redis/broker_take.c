@@ -265,12 +265,12 @@ on_taken(void *arg, const struct redisReply *r, const struct error *why)
     b->taking = false;
     if (r == NULL)
         return;
+    b->last_answer_us = clock_mono_us(); /* an error is an answer, too */
     if (redis_status(r, &err) != ST_OK) {
         take_failed(b, &err);
         redis_broker_progress(b);
         return;
     }
-    b->last_answer_us = clock_mono_us();
     b->error_ms = 0;
     n = r->elements / 3;
     if (n > 0) {
