@@ -74,7 +74,7 @@ struct records_row {
     struct slice id, name, description, task, args, kwargs, queue, status;
     struct slice result; /* JSON text */
     struct slice error;  /* one line: ValueError('boom') */
-    struct slice traceback, worker, model;
+    struct slice traceback, worker, model; /* worker: a node's name */
     int64_t retries, attempt;
     int64_t prompt_tokens, completion_tokens, total_tokens;  /* -1: none */
     int64_t created_us, updated_us, started_us, finished_us; /* 0: none */

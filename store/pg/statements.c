@@ -217,6 +217,9 @@
     "CASE WHEN c.begun THEN 'STARTED' WHEN " retries " > 0 THEN " \
     "'RETRY' ELSE 'PENDING' END"
 
+/* The node's name of an instance, which is what a user looks for. */
+#define NODE(c) "regexp_replace(" c ".who, '/[^/]*$', '')"
+
 /* Rows that are there are updated, the others inserted; what is left over is
  * told why.  The numbers are enum claim; the lease's number tells our own
  * earlier try from a second message. */
@@ -234,7 +237,7 @@
     "attempt = t.attempt + 1, deaths = " DEATHS ", "                           \
     "retries = greatest(t.retries, c.retries), lease_by = c.who, "             \
     "lease_no = c.no, lease_until = now() + " MS("$14::bigint") ", "           \
-    "worker = CASE WHEN c.begun THEN c.who ELSE t.worker END, "                \
+    "worker = CASE WHEN c.begun THEN " NODE("c") " ELSE t.worker END, "             \
     "model = coalesce(t.model, c.model), "                                     \
     "root_id = coalesce(t.root_id, c.root_id), "                               \
     "parent_id = coalesce(t.parent_id, c.parent_id), "                         \
@@ -248,7 +251,7 @@
     "parent_id, group_id, model, retries, lease_by, lease_no, worker, "        \
     "lease_until, started_at, status, running, attempt) SELECT id, task, "     \
     "args, kwargs, queue, root_id, parent_id, group_id, model, retries, "      \
-    "who, no, CASE WHEN begun THEN who END, now() + " MS("$14") ", "           \
+    "who, no, CASE WHEN begun THEN " NODE("c") " END, now() + " MS("$14") ", "           \
     "CASE WHEN begun THEN now() END, " CLAIMED_AS("c.retries") ", true, 1 "    \
     "FROM c WHERE NOT is_revoked AND id NOT IN (SELECT id FROM old) "          \
     "ON CONFLICT (id) DO NOTHING RETURNING id, attempt) "                      \
@@ -293,14 +296,15 @@
 
 /* A state that was told before it began is kept.  Its outcome may be there
  * before, and tells that it had begun. */
-#define BEGUN                                                                 \
-    "WITH o AS MATERIALIZED (SELECT * FROM unnest($1::text[], $2::text[], "   \
-    "$3::bigint[], $4::boolean[]) AS o(id, who, attempt, acked)), "           \
-    "u AS (UPDATE tasks t SET status = CASE WHEN t.status IN ('PENDING', "    \
-    "'RETRY') THEN 'STARTED' ELSE t.status END, begun = true, "               \
-    "acked = o.acked, started_at = now(), worker = o.who, "                   \
-    "updated_at = now() FROM o WHERE " HELD_BY("o") " RETURNING t.id) " TOLD( \
-        "t.begun")
+#define BEGUN                                                               \
+    "WITH o AS MATERIALIZED (SELECT * FROM unnest($1::text[], $2::text[], " \
+    "$3::bigint[], $4::boolean[]) AS o(id, who, attempt, acked)), "         \
+    "u AS (UPDATE tasks t SET status = CASE WHEN t.status IN ('PENDING', "  \
+    "'RETRY') THEN 'STARTED' ELSE t.status END, begun = true, "             \
+    "acked = o.acked, started_at = now(), worker = " NODE(                  \
+        "o") ", "                                                           \
+             "updated_at = now() FROM o WHERE " HELD_BY(                    \
+                 "o") " RETURNING t.id) " TOLD("t.begun")
 
 #define SETTLE                                                              \
     "WITH o AS MATERIALIZED (SELECT *, status IN " FINAL " AS final, "      \

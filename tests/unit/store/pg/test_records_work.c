@@ -159,6 +159,22 @@ Test(records_work, a_new_claim_has_not_begun_and_is_not_acknowledged)
     cr_assert_str_eq(pg_get(&p, "t1").status, "PENDING");
 }
 
+Test(records_work, a_node_is_shown_by_its_name_and_fenced_by_its_instance)
+{
+    pg_claim(&p, "celery@host/0000abcd", "t1", 0, false);
+    cr_assert_eq(pg_begun(&p, "celery@host/0000abcd", "t1", 1, false).st,
+                 ST_OK);
+    cr_expect_str_eq(pg_get(&p, "t1").worker, "celery@host");
+    cr_expect_eq(
+        pg_settle(&p, "celery@host/0000abce", "t1", 1, "SUCCESS", "3").st,
+        ST_DENIED);
+    pg_claim(&p, "celery@host/0000abcd", "new inline", 0, true);
+    cr_expect_str_eq(pg_get(&p, "new inline").worker, "celery@host");
+    pg_submit(&p, "known inline");
+    pg_claim(&p, "celery@host/0000abcd", "known inline", 0, true);
+    cr_expect_str_eq(pg_get(&p, "known inline").worker, "celery@host");
+}
+
 Test(records_work, a_claimed_task_is_settled_once)
 {
     struct pg_answer a;
