@@ -6,10 +6,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "api/api.h"
@@ -73,41 +74,61 @@ const struct cli_flag migrate_flags[] = {
     {.name = NULL},
 };
 
-/* The process that wrote the file; 0 if there is none that lives. */
-static pid_t
-pidfile_owner(const char *path)
+/* The number in the file, for the message; 0: none. */
+static long
+pidfile_owner(int fd)
 {
     char text[32] = "";
-    FILE *f = fopen(path, "re");
-    long pid;
 
-    if (f == NULL)
+    if (pread(fd, text, sizeof(text) - 1, 0) <= 0)
         return 0;
-    if (fgets(text, sizeof(text), f) == NULL)
-        text[0] = '\0';
-    fclose(f);
-    pid = strtol(text, NULL, 10);
-    if (pid <= 1 || (kill((pid_t)pid, 0) != 0 && errno == ESRCH))
-        return 0;
-    return (pid_t)pid;
+    return strtol(text, NULL, 10);
+}
+
+/* False: whoever had the file has removed it meanwhile. */
+static bool
+is_there(const char *path, int fd)
+{
+    struct stat file, ours;
+
+    return stat(path, &file) == 0 && fstat(fd, &ours) == 0 &&
+           file.st_ino == ours.st_ino && file.st_dev == ours.st_dev;
+}
+
+/* Who holds the lock lives; a number alone may be that of another process by
+ * now.  *out stays open for as long as we live. */
+static int
+pidfile_take(const char *path, int *out)
+{
+    int fd;
+
+    for (;;) {
+        fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+        if (fd < 0)
+            return cli_fail(EXIT_FAILED, "--pidfile %s: %s", path,
+                            strerror(errno));
+        if (flock(fd, LOCK_EX | LOCK_NB) != 0)
+            break;
+        if (is_there(path, fd)) {
+            *out = fd;
+            return EXIT_OK;
+        }
+        close(fd);
+    }
+    cli_fail(EXIT_FAILED, "--pidfile %s: process %ld lives", path,
+             pidfile_owner(fd));
+    close(fd);
+    return EXIT_FAILED;
 }
 
 static int
-pidfile_write(const char *path)
+pidfile_write(const char *path, int *out)
 {
-    pid_t owner = pidfile_owner(path);
-    bool written;
-    int fd;
+    int rc = pidfile_take(path, out);
 
-    if (owner != 0 && owner != getpid())
-        return cli_fail(EXIT_FAILED, "--pidfile %s: process %ld lives", path,
-                        (long)owner);
-    unlink(path);
-    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    if (fd < 0)
-        return cli_fail(EXIT_FAILED, "--pidfile %s: %s", path, strerror(errno));
-    written = dprintf(fd, "%ld\n", (long)getpid()) > 0;
-    if (close(fd) != 0 || !written)
+    if (rc != EXIT_OK)
+        return rc;
+    if (ftruncate(*out, 0) != 0 || dprintf(*out, "%ld\n", (long)getpid()) <= 0)
         return cli_fail(EXIT_FAILED, "--pidfile %s: cannot write", path);
     return EXIT_OK;
 }
@@ -122,15 +143,17 @@ int
 cmd_worker(struct cli *c)
 {
     const char *pidfile = cli_flag(c, "pidfile");
-    int rc = EXIT_OK;
+    int rc = EXIT_OK, lock = -1;
 
     if (pidfile != NULL)
-        rc = pidfile_write(pidfile);
+        rc = pidfile_write(pidfile, &lock);
     if (rc != EXIT_OK)
         return rc;
     rc = worker_main(&c->config, c->argc, c->argv);
-    if (pidfile != NULL)
+    if (pidfile != NULL) {
         unlink(pidfile);
+        close(lock);
+    }
     return rc;
 }
 

@@ -261,7 +261,8 @@ def test_a_pidfile_keeps_a_second_worker_away(redis, queue, tmp_path):
         assert f"process {w.pid} lives" in second.stderr
         assert w.stop() == 0
         assert not pidfile.exists()
-    pidfile.write_text("999999999\n")  # of a dead one: taken over
+    # Of a worker that was killed; its number is another process's by now.
+    pidfile.write_text(f"{os.getpid()}\n")
     with servers.Worker(redis.url, flag, queues=queue) as w:
         assert int(pidfile.read_text()) == w.pid
 
