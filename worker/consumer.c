@@ -230,6 +230,14 @@ received(struct node *n, const struct delivery *d, struct task_message *tm)
     }
 }
 
+/* Without memory nobody knows what it is: it may be good. */
+static const enum verdict refusals[] = {
+    [TASK_FAULT_NONE] = VERDICT_BACK,
+    [TASK_FAULT_UNKNOWN] = VERDICT_REJECT,
+    [TASK_FAULT_INVALID] = VERDICT_REJECT,
+    [TASK_FAULT_UNDECODED] = VERDICT_ACK,
+};
+
 static void
 delivered(void *arg, const struct delivery *d)
 {
@@ -260,9 +268,8 @@ delivered(void *arg, const struct delivery *d)
         ST_OK)
         received(n, d, &tm);
     else
-        refuse(n, d,
-               fault == TASK_FAULT_UNDECODED ? VERDICT_ACK : VERDICT_REJECT,
-               id[0] ? node_slice(id) : none, err.text, raw);
+        refuse(n, d, refusals[fault], id[0] ? node_slice(id) : none, err.text,
+               raw);
 }
 
 /* ---- the connection ---- */

@@ -3,6 +3,9 @@
 #include <criterion/criterion.h>
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
 
 #include "base/clock.h"
 #include "protocol/iso8601.h"
@@ -118,3 +121,30 @@ Test(consumer, what_waits_is_kept_while_its_tag_is_good)
     end_it(0);
     cr_expect_eq(node_rig_verdict(&rig, tag), VERDICT_ACK);
 }
+
+/* ASan's own memory is more than any limit. */
+#ifndef __SANITIZE_ADDRESS__
+Test(consumer, without_memory_to_read_it_a_message_goes_back)
+{
+    enum { ITEMS = 4 * 1000 * 1000 };
+    struct rlimit limit = {200 << 20, RLIM_INFINITY};
+    char *body = malloc(2 * ITEMS + 32), *p = body;
+    uint64_t tag;
+
+    cr_assert_not_null(body);
+    memcpy(p, "[[1", 3);
+    p += 3;
+    for (int i = 1; i < ITEMS; i++) {
+        *p++ = ',';
+        *p++ = '1';
+    }
+    memcpy(p, "], {}, {}]", 11);
+    setrlimit(RLIMIT_AS, &limit);
+    tag =
+        node_rig_deliver(&rig, "{\"task\": \"rig.wait\", \"id\": \"a\"}", body);
+    limit.rlim_cur = RLIM_INFINITY;
+    setrlimit(RLIMIT_AS, &limit);
+    cr_expect_eq(node_rig_verdict(&rig, tag), VERDICT_BACK);
+    free(body);
+}
+#endif

@@ -267,3 +267,62 @@ Test(settle, a_chain_that_replaces_a_task_ends_in_its_place)
     text_is(json_get(last, "task"), "x.last");
     cr_expect_null(node_rig_stored(&rig, "a"));
 }
+
+Test(settle, a_late_failure_is_acknowledged_or_rejected_as_is_set)
+{
+    uint64_t tag;
+
+    node_rig_set(&rig, "task_acks_on_failure_or_timeout", "false");
+    start();
+    tag = node_rig_deliver(&rig, HEADERS("rig.raise", ""), BODY);
+    state_is("a", "FAILURE", "ValueError");
+    cr_expect_eq(node_rig_verdict(&rig, tag), VERDICT_REJECT);
+    tag = node_rig_deliver(&rig, HEADERS("rig.retry", ""), "[[1], {}, {}]");
+    cr_expect_eq(node_rig_verdict(&rig, tag), VERDICT_ACK);
+}
+
+Test(settle, a_retry_takes_along_stamps_and_headers_and_limits)
+{
+    struct json_object *limits;
+
+    start();
+    node_rig_deliver(
+        &rig,
+        HEADERS("rig.retry",
+                ", \"stamps\": {\"k\": \"v\"}, \"stamped_headers\": [\"k\"], "
+                "\"mine\": \"own\", \"timelimit\": [9, 8], \"retries\": 1, "
+                "\"root_id\": \"r\", \"parent_id\": \"p\", \"x-death\": 1"),
+        "[[1], {}, {}]");
+    text_is(json_get(header(0, "stamps"), "k"), "v");
+    text_is(json_object_array_get_idx(header(0, "stamped_headers"), 0), "k");
+    text_is(header(0, "mine"), "own");
+    text_is(header(0, "root_id"), "r");
+    text_is(header(0, "parent_id"), "p");
+    cr_expect_null(header(0, "x-death"));
+    cr_expect_eq(json_object_get_int(header(0, "retries")), 2);
+    limits = header(0, "timelimit");
+    cr_expect_eq(json_object_get_int(json_object_array_get_idx(limits, 0)), 9);
+    cr_expect_eq(json_object_get_int(json_object_array_get_idx(limits, 1)), 8);
+}
+
+Test(settle, a_retry_of_protocol_1_is_one_of_protocol_2)
+{
+    struct json_object *body;
+
+    start();
+    node_rig_deliver(&rig, "{}",
+                     "{\"task\": \"rig.retry\", \"id\": \"a\", \"args\": [1], "
+                     "\"kwargs\": {\"k\": 2}, \"retries\": 0, \"callbacks\": "
+                     "[{\"task\": \"x.next\"}], \"taskset\": \"g\"}");
+    text_is(header(0, "task"), "rig.retry");
+    text_is(header(0, "id"), "a");
+    text_is(header(0, "group"), "g");
+    cr_expect_eq(json_object_get_int(header(0, "retries")), 1);
+    body = json_get(json_object_array_get_idx(rig.sent, 0), "body");
+    cr_expect_str_eq(
+        json_object_to_json_string_ext(json_object_array_get_idx(body, 1), 0),
+        "{\"k\":2}");
+    cr_expect_not_null(
+        json_get(json_object_array_get_idx(body, 2), "callbacks"));
+    state_is("a", "RETRY", "OSError");
+}
