@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json_keys.h"
 #include "base/json_scan.h"
 #include "base/utf8.h"
 
@@ -270,14 +271,18 @@ fail:
     return false;
 }
 
-/* obj[key] = v, consuming v.  json-c makes its own copy of the key. */
+/* obj[key] = v, consuming v.  known: key, as a constant; or NULL. */
 static bool
-add_member(struct json_object *obj, const char *key, struct json_object *v)
+add_member(struct json_object *obj, const char *key, const char *known,
+           struct json_object *v)
 {
-    if (json_object_object_add(obj, key, v) == 0)
-        return true;
-    json_object_put(v);
-    return false;
+    int rc = known != NULL ? json_object_object_add_ex(
+                                 obj, known, v, JSON_C_OBJECT_ADD_CONSTANT_KEY)
+                           : json_object_object_add(obj, key, v);
+
+    if (rc != 0)
+        json_object_put(v);
+    return rc == 0;
 }
 
 /* What follows a key: a colon and a value. */
@@ -298,6 +303,7 @@ parse_member(struct parser *ps, struct json_object *obj)
 {
     struct json_object *v = NULL;
     char small[SMALL_KEY], *name = small;
+    const char *known;
     struct slice key;
     bool ok;
 
@@ -309,13 +315,14 @@ parse_member(struct parser *ps, struct json_object *obj)
         return false;
     if (memchr(key.ptr, '\0', key.len) != NULL) /* json-c would cut it */
         return fail(ps, "U+0000 in a key");
+    known = json_known_key(key);
     if (key.len >= SMALL_KEY)
         name = malloc(key.len + 1);
     if (name == NULL)
         return false;
-    memcpy(name, key.ptr, key.len);
+    memcpy(name, key.ptr, key.len); /* the value may overwrite it */
     name[key.len] = '\0';
-    ok = parse_member_value(ps, &v) && add_member(obj, name, v);
+    ok = parse_member_value(ps, &v) && add_member(obj, name, known, v);
     if (name != small)
         free(name);
     return ok;

@@ -417,3 +417,26 @@ Test(json, a_nul_is_found_wherever_it_is)
         json_object_put(v);
     }
 }
+
+/* Known keys are constants, others json-c's copies; they live and die alike. */
+Test(json, known_and_other_keys_can_be_replaced_and_deleted)
+{
+    const char *text = "{\"task\": 1, \"tasks\": 2, \"task\": 3, \"id\": 4, "
+                       "\"a\": 5, \"b\": 6, \"c\": 7, \"d\": 8, \"e\": 9, "
+                       "\"f\": 10, \"g\": 11, \"h\": 12, \"lang\": 13, "
+                       "\"i\\u0064\": 14, \"tas\": 15, \"\": 16}";
+    struct json_object *doc = NULL;
+
+    cr_assert_eq(json_parse(slice_of(text), 8, &doc, NULL), ST_OK);
+    cr_assert_eq(json_get_int(doc, "task", 0), 3);
+    cr_assert_eq(json_get_int(doc, "tasks", 0), 2);
+    cr_assert_eq(json_get_int(doc, "tas", 0), 15);
+    cr_assert_eq(json_get_int(doc, "id", 0), 14);
+    cr_assert_eq(json_get_int(doc, "lang", 0), 13);
+    cr_assert_eq(json_get_int(doc, "", 0), 16);
+    json_object_object_del(doc, "task");
+    json_object_object_del(doc, "tasks");
+    cr_assert_null(json_get(doc, "task"));
+    cr_assert_eq(json_object_object_length(doc), 12);
+    json_object_put(doc);
+}
