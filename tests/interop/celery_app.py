@@ -15,7 +15,9 @@ app.conf.update(
     worker_redirect_stdouts=False,
     worker_hijack_root_logger=False,
     result_extended=os.environ.get("RESULT_EXTENDED") == "1",
-    broker_transport_options={"visibility_timeout": 3600},
+    broker_transport_options={
+        "visibility_timeout": float(os.environ.get("VISIBILITY_TIMEOUT", 3600))
+    },
 )
 app.conf.update(json.loads(os.environ.get("TEST_CONF", "{}")))
 
