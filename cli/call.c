@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "cli/client.h"
+#include "cli/group.h"
 #include "protocol/iso8601.h"
 #include "protocol/task.h"
 
@@ -33,6 +34,7 @@ const struct cli_flag call_flags[] = {
 const struct cli_flag result_flags[] = {
     {"timeout", 0, "SECONDS", NULL, false, "how long to wait at most"},
     {"traceback", 0, NULL, NULL, false, "print the traceback of a failure"},
+    {"forget", 0, NULL, NULL, false, "then delete the result"},
     {.name = NULL},
 };
 
@@ -296,10 +298,48 @@ cmd_call(struct cli *c)
     return rc;
 }
 
+static void
+on_forgotten(void *arg, enum status st, const struct task_state *ts)
+{
+    bool *done = arg;
+
+    (void)st;
+    (void)ts;
+    *done = true;
+}
+
+static void
+forget(struct client *k, const char *id)
+{
+    bool done = false;
+    struct error err;
+
+    k->result->ops->forget(k->result, text(id), on_forgotten, &done);
+    (void)client_run(k, &done, 0, &err);
+}
+
+/* The id may be a task's or that of a saved group. */
+static int
+show_result(struct cli *c, struct client *k, double timeout)
+{
+    struct outcome o = {.traceback = cli_flag(c, "traceback") != NULL};
+    bool forgets = cli_flag(c, "forget") != NULL, is_group;
+    const char *id = c->args[0];
+    int rc = group_show(k, id, timeout, forgets, &is_group);
+
+    if (is_group)
+        return rc;
+    rc = wait_outcome(
+        k, k->result->ops->watch(k->result, text(id), on_outcome, &o), &o,
+        timeout);
+    if (forgets && o.done)
+        forget(k, id);
+    return rc;
+}
+
 int
 cmd_result(struct cli *c)
 {
-    struct outcome o = {.traceback = cli_flag(c, "traceback") != NULL};
     struct client k = {0};
     struct error err;
     double timeout;
@@ -315,10 +355,7 @@ cmd_result(struct cli *c)
                       "--wait",
                       k.result->ops->scheme);
     else
-        rc = wait_outcome(
-            &k,
-            k.result->ops->watch(k.result, text(c->args[0]), on_outcome, &o),
-            &o, timeout);
+        rc = show_result(c, &k, timeout);
     client_close(&k);
     return rc;
 }

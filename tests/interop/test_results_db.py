@@ -286,6 +286,51 @@ def test_cleanup_deletes_what_has_expired(client, sql):
     assert sql(groups) == [("young",)]
 
 
+# ---- groups ----
+
+
+def test_lovage_shows_a_group_that_python_saved(client, sig, results):
+    group = celery.group(sig("interop.add", 1, 1), sig("interop.add", 2, 2), app=client.app)
+    result = group.apply_async()
+    result.save()
+    got = lovage_result(results, result.id)
+    assert got.returncode == 0, got.stderr
+    lines = [f"{r.id} SUCCESS {2 * (i + 1)}" for i, r in enumerate(result.results)]
+    assert got.stdout.splitlines() == lines
+
+
+def test_a_group_is_forgotten_with_its_members(client, sig, results):
+    group = celery.group(sig("interop.add", 1, 1), sig("interop.add", 2, 2), app=client.app)
+    result = group.apply_async()
+    result.save()
+    got = lovage_result(results, result.id, "--forget")
+    assert got.returncode == 0, got.stderr
+    assert GroupResult.restore(result.id, app=client.app) is None
+    assert [AsyncResult(r.id, app=client.app).state for r in result.results] == ["PENDING"] * 2
+
+
+def test_python_restores_a_group_as_we_write_it(client, sig, sql):
+    """The bytes are those of tests/unit/protocol/test_pickle.c."""
+    members = [client.send("interop.add", i, i) for i in range(2)]
+    ids = [m.id.encode() for m in members]
+
+    def text(s):
+        return b"X" + len(s).to_bytes(4, "little") + s
+
+    def one(s):
+        return b"ccelery.result\nAsyncResult\n(" + text(s) + b"NNNNtR"
+
+    saved = b"\x80\x02ccelery.result\nGroupResult\n" + text(b"ours") + b"]("
+    saved += one(ids[0]) + one(ids[1]) + b"e\x86R."
+    sql(
+        "INSERT INTO celery_tasksetmeta (id, taskset_id, result, date_done) VALUES "
+        "(nextval('taskset_id_sequence'), 'ours', %s, now())", saved
+    )
+    restored = GroupResult.restore("ours", app=client.app)
+    assert restored.id == "ours" and [r.id for r in restored.results] == [m.id for m in members]
+    assert restored.get(timeout=client.timeout) == [0, 2]
+
+
 # ---- chords ----
 
 BODIES = ["py.total", "interop.sum"]

@@ -241,6 +241,29 @@ Test(pickle, what_is_nested_too_deep_is_refused)
     cr_expect_neq(decode(bytes, sizeof(bytes), &err), ST_OK);
 }
 
+/* These bytes are tried with Python in tests/interop/test_results_db.py. */
+Test(pickle, a_group_of_two_has_the_bytes_that_python_was_given)
+{
+    static const char want[] = "\x80\x02"
+                               "ccelery.result\nGroupResult\n"
+                               "X\4\0\0\0ours]("
+                               "ccelery.result\nAsyncResult\n"
+                               "(X\1\0\0\0aNNNNtR"
+                               "ccelery.result\nAsyncResult\n"
+                               "(X\1\0\0\0bNNNNtRe\x86R.";
+    struct json_object *v =
+        data_json("[[\"ours\", null], [[[\"a\", null], null], "
+                  "[[\"b\", null], null]]]");
+    struct buf b;
+
+    buf_init(&b, 1 << 16);
+    cr_assert_eq(pickle_encode_group(v, &b, NULL), ST_OK);
+    cr_assert_eq(b.len, sizeof(want) - 1);
+    cr_expect_eq(memcmp(b.data, want, b.len), 0);
+    buf_fini(&b);
+    json_object_put(v);
+}
+
 Test(pickle, a_saved_group_is_written_as_celery_reads_it)
 {
     static const char text[] =
