@@ -252,8 +252,10 @@ out_blocked(void *arg, bool blocked)
 /* ---- closing ---- */
 
 static void
-broker_free(struct broker_amqp *b)
+broker_free(void *owner)
 {
+    struct broker_amqp *b = owner;
+
     amq_rpc_fini(&b->in_rpc);
     amq_rpc_fini(&b->out_rpc);
     amq_held_void(b);
@@ -267,38 +269,20 @@ broker_free(struct broker_amqp *b)
 }
 
 static void
-one_less(void *arg)
-{
-    struct broker_amqp *b = arg;
-    void (*closed)(void *) = b->closed;
-    void *closed_arg = b->closed_arg;
-
-    if (--b->handles > 0)
-        return;
-    broker_free(b);
-    if (closed != NULL)
-        closed(closed_arg);
-}
-
-static void
-on_handle_closed(uv_handle_t *h)
-{
-    one_less(h->data);
-}
-
-static void
 finish(struct broker_amqp *b, uint32_t flush_ms)
 {
+    struct parts *p = &b->to_close;
+
     if (b->finished)
         return;
     b->finished = true;
     if (b->in != NULL)
-        amq_link_close(b->in, flush_ms, one_less, b);
-    amq_link_close(b->out, flush_ms, one_less, b);
-    turn_close(&b->turn, one_less);
-    uv_close((uv_handle_t *)&b->beat, on_handle_closed);
-    uv_close((uv_handle_t *)&b->soon, on_handle_closed);
-    uv_close((uv_handle_t *)&b->deadline, on_handle_closed);
+        amq_link_close(b->in, flush_ms, parts_gone, parts_add(p));
+    amq_link_close(b->out, flush_ms, parts_gone, parts_add(p));
+    parts_close_turn(p, &b->turn);
+    parts_close_handle(p, (uv_handle_t *)&b->beat);
+    parts_close_handle(p, (uv_handle_t *)&b->soon);
+    parts_close_handle(p, (uv_handle_t *)&b->deadline);
 }
 
 static void
@@ -329,8 +313,7 @@ close_broker(struct broker *base, uint32_t flush_ms, void (*closed)(void *arg),
     if (b->closing)
         return;
     b->closing = true;
-    b->closed = closed;
-    b->closed_arg = arg;
+    b->to_close = (struct parts){broker_free, b, closed, arg, 0};
     uv_timer_stop(&b->soon);
     if (flush_ms == 0) {
         finish(b, 0);
@@ -430,7 +413,6 @@ init_handles(struct broker_amqp *b)
     uv_timer_init(b->loop, &b->deadline);
     b->beat.data = b->soon.data = b->deadline.data = b;
     uv_timer_start(&b->beat, on_beat, BEAT_MS, BEAT_MS);
-    b->handles = b->in != NULL ? 6 : 5; /* these and the links */
 }
 
 static enum status

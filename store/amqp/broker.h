@@ -6,6 +6,7 @@
 #include "store/amqp/link.h"
 #include "store/amqp/rpc.h"
 #include "store/broker.h"
+#include "store/parts.h"
 
 /* The AMQP broker, private to its files:
  *   broker.c          opening, connecting, closing
@@ -143,10 +144,8 @@ struct broker_amqp {
 
     struct turn turn;
     uv_timer_t beat, soon, deadline;
-    unsigned handles;
+    struct parts to_close;
     uint64_t flush_until_us;
-    void (*closed)(void *arg);
-    void *closed_arg;
 };
 
 /* broker_declare.c */

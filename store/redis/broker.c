@@ -66,8 +66,10 @@ on_turn(void *arg)
 /* ---- closing ---- */
 
 static void
-broker_free(struct broker_redis *b)
+broker_free(void *owner)
 {
+    struct broker_redis *b = owner;
+
     redis_restore_fini(b);
     redis_sweeps_fini(b);
     redis_held_fini(b);
@@ -87,37 +89,20 @@ broker_free(struct broker_redis *b)
 }
 
 static void
-one_less(void *arg)
-{
-    struct broker_redis *b = arg;
-    void (*closed)(void *) = b->closed;
-    void *closed_arg = b->closed_arg;
-
-    if (--b->handles > 0)
-        return;
-    broker_free(b);
-    if (closed != NULL)
-        closed(closed_arg);
-}
-
-static void
-on_handle_closed(uv_handle_t *h)
-{
-    one_less(h->data);
-}
-
-static void
 finish(struct broker_redis *b)
 {
+    struct parts *p = &b->to_close;
+
     if (b->finished)
         return;
     b->finished = true;
-    calls_close(b->calls, one_less, b);
-    redis_close(b->pubsub, one_less, b);
-    turn_close(&b->turn, one_less);
-    uv_close((uv_handle_t *)&b->wait, on_handle_closed);
-    uv_close((uv_handle_t *)&b->beat, on_handle_closed);
-    uv_close((uv_handle_t *)&b->deadline, on_handle_closed);
+    calls_close(b->calls, parts_gone, parts_add(p));
+    if (b->pubsub != NULL)
+        redis_close(b->pubsub, parts_gone, parts_add(p));
+    parts_close_turn(p, &b->turn);
+    parts_close_handle(p, (uv_handle_t *)&b->wait);
+    parts_close_handle(p, (uv_handle_t *)&b->beat);
+    parts_close_handle(p, (uv_handle_t *)&b->deadline);
 }
 
 static void
@@ -176,8 +161,7 @@ close_broker(struct broker *base, uint32_t flush_ms, void (*closed)(void *arg),
     if (b->closing)
         return;
     b->closing = true;
-    b->closed = closed;
-    b->closed_arg = arg;
+    b->to_close = (struct parts){broker_free, b, closed, arg, 0};
     uv_timer_stop(&b->wait);
     uv_timer_stop(&b->beat);
     if (flush_ms == 0) {
@@ -260,7 +244,6 @@ init_handles(struct broker_redis *b)
     uv_timer_init(b->loop, &b->beat);
     uv_timer_init(b->loop, &b->deadline);
     b->wait.data = b->beat.data = b->deadline.data = b;
-    b->handles = 5; /* these and the calls */
 }
 
 static enum status

@@ -5,6 +5,7 @@
 #include "base/map.h"
 #include "base/turn.h"
 #include "store/broker.h"
+#include "store/parts.h"
 #include "store/redis/calls.h"
 #include "store/redis/layout.h"
 #include "store/redis/recent.h"
@@ -124,9 +125,7 @@ struct broker_redis {
 
     struct turn turn;
     uv_timer_t deadline;
-    unsigned handles;
-    void (*closed)(void *arg);
-    void *closed_arg;
+    struct parts to_close;
 };
 
 /* broker.c */

@@ -128,11 +128,8 @@ redis_pubsub_open(struct broker_redis *b, struct error *err)
                               .role = REDIS_BROKER,
                               .name = "pubsub",
                               .pubsub = true};
-    enum status st = redis_open(&b->pubsub, b->loop, &opts, &events, b, err);
 
-    if (st == ST_OK)
-        b->handles++;
-    return st;
+    return redis_open(&b->pubsub, b->loop, &opts, &events, b, err);
 }
 
 char *

@@ -200,8 +200,10 @@ free_requests(struct list *requests)
 }
 
 static void
-result_free(struct result_redis *r)
+result_free(void *owner)
 {
+    struct result_redis *r = owner;
+
     free_requests(&r->requests);
     free_requests(&r->failed);
     redis_parts_free(r);
@@ -214,38 +216,18 @@ result_free(struct result_redis *r)
 }
 
 static void
-one_less(void *arg)
-{
-    struct result_redis *r = arg;
-    void (*closed)(void *) = r->closed;
-    void *closed_arg = r->closed_arg;
-
-    if (--r->handles > 0)
-        return;
-    result_free(r);
-    if (closed != NULL)
-        closed(closed_arg);
-}
-
-static void
-on_handle_closed(uv_handle_t *h)
-{
-    one_less(h->data);
-}
-
-static void
 finish(struct result_redis *r)
 {
+    struct parts *p = &r->to_close;
+
     if (r->finished)
         return;
     r->finished = true;
-    calls_close(r->calls, one_less, r);
-    if (r->pubsub != NULL) {
-        r->handles++;
-        redis_close(r->pubsub, one_less, r);
-    }
-    turn_close(&r->turn, one_less);
-    uv_close((uv_handle_t *)&r->deadline, on_handle_closed);
+    calls_close(r->calls, parts_gone, parts_add(p));
+    if (r->pubsub != NULL)
+        redis_close(r->pubsub, parts_gone, parts_add(p));
+    parts_close_turn(p, &r->turn);
+    parts_close_handle(p, (uv_handle_t *)&r->deadline);
 }
 
 static void
@@ -263,8 +245,7 @@ close_result(struct result *base, uint32_t flush_ms, void (*closed)(void *arg),
     if (r->closing)
         return;
     r->closing = true;
-    r->closed = closed;
-    r->closed_arg = arg;
+    r->to_close = (struct parts){result_free, r, closed, arg, 0};
     if (flush_ms == 0) {
         finish(r);
         return;
@@ -330,7 +311,6 @@ open_result(struct result **out, uv_loop_t *loop, const char *url,
     turn_init(&r->turn, loop, on_turn, r);
     uv_timer_init(loop, &r->deadline);
     r->deadline.data = r;
-    r->handles = 3; /* the turn, the timer, the calls */
     *out = &r->base;
     return ST_OK;
 }

@@ -4,6 +4,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "base/turn.h"
+#include "store/parts.h"
 #include "store/redis/calls.h"
 #include "store/result.h"
 
@@ -27,9 +28,7 @@ struct result_redis {
     struct turn turn;
     bool closing, finished;
     uv_timer_t deadline;
-    unsigned handles;
-    void (*closed)(void *arg);
-    void *closed_arg;
+    struct parts to_close;
 };
 
 /* Adds the key of a kind ("task", "taskset"), id and suffix (".j" or ""). */

@@ -152,26 +152,14 @@ up(const struct result *base)
 /* ---- closing ---- */
 
 static void
-one_less(void *arg)
+result_free(void *owner)
 {
-    struct result_rpc *r = arg;
-    void (*closed)(void *) = r->closed;
-    void *closed_arg = r->closed_arg;
+    struct result_rpc *r = owner;
 
-    if (--r->handles > 0)
-        return;
     rpc_answers_free(r);
     rpc_inbox_free(r);
     map_fini(&r->by_id);
     free(r);
-    if (closed != NULL)
-        closed(closed_arg);
-}
-
-static void
-on_handle_closed(uv_handle_t *h)
-{
-    one_less(h->data);
 }
 
 static void
@@ -179,8 +167,8 @@ close_peer(struct result_rpc *r, struct peer *p, uint32_t flush_ms)
 {
     if (p->b == NULL)
         return;
-    r->handles++;
-    p->b->ops->close(p->b, p->ready ? flush_ms : 0, one_less, r);
+    p->b->ops->close(p->b, p->ready ? flush_ms : 0, parts_gone,
+                     parts_add(&r->to_close));
 }
 
 static void
@@ -196,8 +184,8 @@ finish(struct result_rpc *r)
         left = r->end_us > now ? (uint32_t)((r->end_us - now) / 1000) : 0;
     close_peer(r, &r->sender, left);
     close_peer(r, &r->receiver, left);
-    turn_close(&r->turn, one_less);
-    uv_close((uv_handle_t *)&r->deadline, on_handle_closed);
+    parts_close_turn(&r->to_close, &r->turn);
+    parts_close_handle(&r->to_close, (uv_handle_t *)&r->deadline);
 }
 
 void
@@ -234,8 +222,7 @@ close_result(struct result *base, uint32_t flush_ms, void (*closed)(void *arg),
     if (r->closing)
         return;
     r->closing = true;
-    r->closed = closed;
-    r->closed_arg = arg;
+    r->to_close = (struct parts){result_free, r, closed, arg, 0};
     r->end_us = clock_mono_us() + (uint64_t)flush_ms * 1000;
     if (flush_ms == 0) {
         finish(r);
@@ -282,7 +269,6 @@ open_result(struct result **out, uv_loop_t *loop, const char *url,
     turn_init(&r->turn, loop, on_turn, r);
     uv_timer_init(loop, &r->deadline);
     r->deadline.data = r;
-    r->handles = 2; /* the turn, the timer */
     *out = &r->base;
     return ST_OK;
 }

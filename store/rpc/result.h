@@ -7,6 +7,7 @@
 #include "base/turn.h"
 #include "protocol/content.h"
 #include "store/broker.h"
+#include "store/parts.h"
 #include "store/result.h"
 
 /* The rpc backend, private to its files:
@@ -60,9 +61,7 @@ struct result_rpc {
     uv_timer_t deadline;
     uint64_t end_us; /* of closing */
     bool closing, finished;
-    unsigned handles;
-    void (*closed)(void *arg);
-    void *closed_arg;
+    struct parts to_close;
 };
 
 /* result.c */
