@@ -6,7 +6,15 @@ publish  sends COUNT messages, numbered from 0
 consume  takes COUNT messages, acknowledges them, prints "number redelivered"
 hold     takes COUNT messages and dies with them
 restore  puts back what is older than COUNT milliseconds, as a worker does
+
+With the definitions of tests/interop/topology.py in KOMBU_QUEUES:
+declare       declares all of them
+bindings      prints how many members each set of bindings has, and which
+lookup        declares, then prints the queues that tx finds for the key QUEUE
+lookup-table  the same without declaring
+fanout        sends COUNT messages to the exchange fx, with the key QUEUE
 """
+import json
 import os
 import socket
 import sys
@@ -15,7 +23,7 @@ from kombu import Connection, Queue
 
 command, url, name, count = sys.argv[1:5]
 count = int(count)
-options = {}
+options = json.loads(os.environ.get("KOMBU_OPTIONS", "{}"))
 if command == "restore":
     options["visibility_timeout"] = count / 1000
 connection = Connection(url, transport_options=options)
@@ -56,6 +64,45 @@ elif command in ("consume", "hold"):
             print(n, flag, flush=True)
         if command == "hold":
             os._exit(0)
+elif command == "bindings":
+    client = connection.default_channel.client
+    for exchange in name.split():
+        members = sorted(client.smembers(f"_kombu.binding.{exchange}"))
+        print(exchange, len(members))
+        print(*members, sep="\n")
+elif command in ("declare", "lookup", "lookup-table", "fanout"):
+    sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../interop"))
+    import kombu
+
+    import topology
+
+    channel = connection.default_channel
+    queues = topology.queues(json.loads(os.environ["KOMBU_QUEUES"]))
+    for q in queues:
+        if command in ("declare", "lookup"):
+            q(channel).declare()
+    if command == "lookup-table":
+        kombu.Exchange("tx", "topic")(channel).declare()
+    if command.startswith("lookup"):
+        found = channel.typeof("tx").lookup(
+            channel.get_table("tx"), "tx", name, None
+        )
+        order = [q.name for q in queues]
+        for q in sorted(found, key=order.index):
+            print(q, end=" ")
+        print()
+    if command == "fanout":
+        fx = kombu.Exchange("fx", "fanout")
+        producer = connection.Producer()
+        for n in range(count):
+            producer.publish(
+                [[n], {}, {}],
+                headers={"task": "t", "id": f"f{n}"},
+                exchange=fx,
+                routing_key=name,
+                serializer="json",
+                declare=[fx],
+            )
 elif command == "restore":
     channel = connection.channel()
     channel.qos.restore_visible(num=1000, interval=1)
