@@ -64,11 +64,12 @@ static enum status
 broker_publish(struct broker *b, const struct message *m, void *cookie,
                struct error *err)
 {
-    struct json_object *o = json_object_new_object();
+    struct json_object *o;
 
     (void)b;
     if (the_rig->publish_st != ST_OK)
         return error_set(err, the_rig->publish_st, "the rig refuses");
+    o = json_object_new_object();
     field_take(o, "headers", json_copy(m->headers));
     field_take(o, "body", data_json(m->body));
     field_text(o, "routing_key", m->routing_key);
@@ -240,6 +241,7 @@ node_rig_init(struct node_rig *r)
     cr_assert_not_null(n->page);
     node_init(n, &r->config, 0, NULL);
     memcpy(n->name, "rig@lab", 8);
+    cr_assert_eq(topology_new(&n->topology, &r->config, NULL), ST_OK);
     turn_init(&r->turn, &n->loop, give_answers, r);
     pool.loop = &n->loop;
     cr_assert_eq(pool_open(&n->pool, &pool, &run_pool_events, n, NULL), ST_OK);
