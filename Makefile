@@ -106,7 +106,11 @@ $(B)/$(NAME): $(B)/cli/main.o $(LIB) include/lovage/exports.list
 $(B)/%.so: %.c include/lovage/task.h $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) -Iinclude $(CFLAGS) -fPIC -shared -o $@ $<
-$(UNIT) $(CONTRACT): $(B)/%: $(B)/%.o $(call obj,$(SUPPORT)) $(LIB)
+# An archive: what a test does not use is not linked, nor what that would need.
+$(B)/libsupport.a: $(call obj,$(SUPPORT))
+	@rm -f $@
+	$(AR) rcs $@ $^
+$(UNIT) $(CONTRACT): $(B)/%: $(B)/%.o $(B)/libsupport.a $(LIB)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcriterion
 $(RACE): $(B)/%: $(B)/%.o $(LIB)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
