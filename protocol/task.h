@@ -51,7 +51,8 @@ enum task_fault {
 
 /* Consumes *m on success and on failure alike (out owns it on ST_OK).
  * accept: a comma list as the setting accept_content ("json"); of what it names
- * only JSON is ever decoded.  On failure *fault says which kind and err why;
+ * only JSON and msgpack are ever decoded, and a message of msgpack is one of
+ * JSON from then on.  On failure *fault says which kind and err why;
  * the id, if one could be read, is copied into id_out (TASK_ID_MAX + 1 bytes;
  * may be NULL).  ST_NOMEM comes with TASK_FAULT_NONE: the message may be good.
  *

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "protocol/compress.h"
+#include "protocol/content.h"
 #include "protocol/iso8601.h"
 
 enum {
@@ -45,37 +46,22 @@ nomem(struct decoder *d)
     return error_set(d->err, ST_NOMEM, "task message: out of memory");
 }
 
-/* Whether the setting lets JSON in; it may name it either way. */
-static bool
-accepts_json(const char *accept)
-{
-    while (*accept != '\0') {
-        size_t n;
-
-        accept += strspn(accept, " ,");
-        n = strcspn(accept, " ,");
-        if (slice_is((struct slice){accept, n}, "json") ||
-            slice_is((struct slice){accept, n}, "application/json"))
-            return true;
-        accept += n;
-    }
-    return false;
-}
-
 /* Like kombu, JSON is UTF-8 whatever content_encoding says. */
 static enum status
-check_content(struct decoder *d)
+check_content(struct decoder *d, enum content *c)
 {
-    const char *type = d->t->msg->content_type;
+    struct slice type = slice_of(d->t->msg->content_type);
 
-    if (type == NULL)
+    if (type.ptr == NULL)
         return invalid(d, "no content type");
-    if (strcmp(type, "application/json") == 0 && accepts_json(d->accept))
+    if (content_find(type, c, NULL) == ST_OK &&
+        strcmp(type.ptr, content_mime(*c)) == 0 &&
+        content_accepted(*c, d->accept))
         return ST_OK;
     d->fault = TASK_FAULT_INVALID;
     return error_set(d->err, ST_PROTO,
                      "refusing to deserialize content of type '%.*s'", SHOWN,
-                     type);
+                     type.ptr);
 }
 
 /* The bytes, unpacked if the header says so.  *b owns them if it is used. */
@@ -94,12 +80,45 @@ unpack(struct decoder *d, struct buf *b, struct slice *out)
     return st;
 }
 
+/* From here on the message is one of JSON: others pass on its text. */
+static enum status
+become_json(struct decoder *d, struct json_object *body)
+{
+    struct message *m = d->t->msg;
+    struct buf text;
+    char *bytes = NULL;
+    size_t len = 0;
+    enum status st;
+
+    buf_init(&text, TASK_BODY_MAX);
+    json_add(&text, body);
+    st = buf_take(&text, &bytes, &len);
+    if (st == ST_OK)
+        st =
+            message_set(&m->content_type, slice_of(content_mime(CONTENT_JSON)));
+    if (st == ST_OK)
+        st = message_set(&m->content_encoding,
+                         slice_of(content_charset(CONTENT_JSON)));
+    buf_fini(&text);
+    if (st != ST_OK) {
+        free(bytes);
+        return st;
+    }
+    if (m->headers != NULL)
+        json_object_object_del(m->headers, "compression");
+    free(m->body);
+    m->body = bytes;
+    m->body_len = len;
+    return ST_OK;
+}
+
 static enum status
 load_body(struct decoder *d, struct json_object **body)
 {
+    enum content c;
     struct slice bytes;
     struct buf b;
-    enum status st = check_content(d);
+    enum status st = check_content(d, &c);
 
     if (st != ST_OK)
         return st;
@@ -108,7 +127,13 @@ load_body(struct decoder *d, struct json_object **body)
     buf_init(&b, TASK_BODY_MAX);
     st = unpack(d, &b, &bytes);
     if (st == ST_OK)
-        st = json_parse(bytes, JSON_DEPTH, body, d->err);
+        st = content_decode(c, bytes, body, d->err);
+    if (st == ST_OK && c != CONTENT_JSON)
+        st = become_json(d, *body);
+    if (st != ST_OK) {
+        json_object_put(*body);
+        *body = NULL;
+    }
     buf_fini(&b);
     if (st == ST_NOMEM)
         return nomem(d);

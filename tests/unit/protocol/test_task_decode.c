@@ -477,6 +477,32 @@ Test(task_decode, the_setting_decides_whether_json_is_let_in)
     }
 }
 
+/* [[1, "x"], {"k": null}, {}] */
+#define PACKED "\x93\x92\x01\xa1x\x81\xa1k\xc0\x80"
+
+Test(task_decode, msgpack_is_let_in_and_is_json_from_then_on)
+{
+    struct message *m = message(HEAD "}", "application/x-msgpack", PACKED);
+    struct task_message t;
+    enum task_fault fault;
+
+    cr_assert_eq(task_decode(&m, "json,msgpack", &t, &fault, NULL, NULL),
+                 ST_OK);
+    cr_expect_str_eq(t.msg->body, "[[1, \"x\"], {\"k\": null}, {}]");
+    cr_expect_eq(t.msg->body_len, strlen(t.msg->body));
+    cr_expect_str_eq(t.msg->content_type, "application/json");
+    cr_expect_str_eq(t.msg->content_encoding, "utf-8");
+    cr_expect_eq(json_object_array_length(t.args), 2);
+    task_fini(&t);
+
+    m = message(HEAD "}", "application/x-msgpack", PACKED);
+    cr_expect_eq(task_decode(&m, "json", &t, &fault, NULL, NULL), ST_PROTO);
+    cr_expect_eq(fault, TASK_FAULT_INVALID);
+    m = message(HEAD "}", "application/x-msgpack", PACKED "\x80");
+    cr_expect_eq(task_decode(&m, "msgpack", &t, &fault, NULL, NULL), ST_PROTO);
+    cr_expect_eq(fault, TASK_FAULT_UNDECODED);
+}
+
 Test(task_decode, pickle_is_refused_whatever_the_setting)
 {
     struct message *m =
