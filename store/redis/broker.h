@@ -196,6 +196,7 @@ void redis_restore_fini(struct broker_redis *b);
 
 /* broker_beat.c */
 void redis_beat_start(struct broker_redis *b);
+void redis_flushed(struct broker_redis *b); /* FLUSHALL or FLUSHDB */
 void redis_sweep_start(struct broker_redis *b, struct slice instance);
 void redis_sweeps_fini(struct broker_redis *b);
 

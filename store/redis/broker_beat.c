@@ -226,6 +226,16 @@ scan_start(struct broker_redis *b)
 
 /* ---- the beat ---- */
 
+/* What producers must find: kombu's bindings. */
+static void
+bind_all(struct broker_redis *b)
+{
+    b->bound_us = clock_mono_us();
+    for (size_t i = 0; i < b->queue_count; i++)
+        redis_bind_queue(b, b->queues[i]);
+    redis_bind_subscriptions(b, false);
+}
+
 static void
 on_beat_answer(void *arg, const struct redisReply *reply,
                const struct error *why)
@@ -243,8 +253,10 @@ on_beat_answer(void *arg, const struct redisReply *reply,
     /* While there is no room to take, this is the sign that all is well. */
     if (b->unsettled_count >= b->prefetch || b->queue_count == 0)
         b->last_answer_us = clock_mono_us();
-    for (size_t i = 0; i < reply->elements; i++)
+    for (size_t i = 1; i < reply->elements; i++)
         redis_sweep_start(b, redis_str(reply->element[i]));
+    if (reply->elements > 0 && reply->element[0]->integer == 0)
+        bind_all(b); /* our key was gone, and maybe all others: FLUSHDB */
 }
 
 static void
@@ -280,12 +292,8 @@ on_beat(uv_timer_t *t)
     if (!redis_up(calls_client(b->calls)) || b->closing)
         return;
     send_beat(b);
-    if (now - b->bound_us > BIND_US) {
-        b->bound_us = now;
-        for (size_t i = 0; i < b->queue_count; i++)
-            redis_bind_queue(b, b->queues[i]);
-        redis_bind_subscriptions(b, false);
-    }
+    if (now - b->bound_us > BIND_US)
+        bind_all(b);
     if (now - b->touched_us > (uint64_t)(visibility_us / 5)) {
         b->touched_us = now;
         redis_held_touch(b);
@@ -300,6 +308,15 @@ on_beat(uv_timer_t *t)
                                                    : wait_us);
         scan_start(b);
     }
+}
+
+void
+redis_flushed(struct broker_redis *b)
+{
+    if (!b->ready || b->closing || b->instance == NULL)
+        return;
+    log_warning("all keys of redis are gone; queues are bound again", NULL);
+    send_beat(b);
 }
 
 void

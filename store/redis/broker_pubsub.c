@@ -82,9 +82,11 @@ on_push(void *arg, const struct redisReply *r)
         log_warning("redis refuses a subscription", "reason=%s", r->str);
     if (r->type != REDIS_REPLY_ARRAY || r->elements < 3)
         return;
-    if (is(r->element[0], "message") && is(r->element[1], invalidate))
+    if (is(r->element[0], "message") && is(r->element[1], invalidate)) {
+        if (r->element[2]->type == REDIS_REPLY_NIL)
+            redis_flushed(b);
         redis_take_wake(b);
-    else if (is(r->element[0], "pmessage") && r->elements == 4)
+    } else if (is(r->element[0], "pmessage") && r->elements == 4)
         on_pmessage(b, r->element[1], r->element[3]);
     else if (is(r->element[0], "subscribe") && is(r->element[1], invalidate)) {
         b->invalidations = true;

@@ -250,23 +250,23 @@ const char redis_lua_route[] =
 /* Says that this consumer lives, and finds those that do not: at most once a
  * second in the whole fleet.  KEYS: node, nodes, held, lock.  ARGV: instance,
  * lease in ms, life of nodes and held in s, prefix of the node keys.  Returns
- * the dead ones. */
+ * whether its key was still there, then the dead ones. */
 const char redis_lua_beat[] =
-    "redis.call('PEXPIRE', KEYS[1], ARGV[2])\n"
+    "local lived = redis.call('PEXPIRE', KEYS[1], ARGV[2])\n"
     "redis.call('SET', KEYS[1], '1', 'PX', ARGV[2])\n"
     "redis.call('SADD', KEYS[2], ARGV[1])\n"
     "redis.call('EXPIRE', KEYS[2], ARGV[3])\n"
     "redis.call('EXPIRE', KEYS[3], ARGV[3])\n"
     "if not redis.call('SET', KEYS[4], ARGV[1], 'NX', 'PX', 1000) then\n"
-    "  return {}\n"
+    "  return {lived}\n"
     "end\n"
-    "local dead = {}\n"
+    "local out = {lived}\n"
     "for _, m in ipairs(redis.call('SMEMBERS', KEYS[2])) do\n"
-    "  if #dead < 16 and redis.call('EXISTS', ARGV[4] .. m) == 0 then\n"
-    "    dead[#dead + 1] = m\n"
+    "  if #out < 17 and redis.call('EXISTS', ARGV[4] .. m) == 0 then\n"
+    "    out[#out + 1] = m\n"
     "  end\n"
     "end\n"
-    "return dead\n";
+    "return out\n";
 
 /* This consumer goes.  KEYS: node, nodes, held.  ARGV: instance. */
 const char redis_lua_leave[] = "redis.call('DEL', KEYS[1])\n"

@@ -212,6 +212,43 @@ REDIS(redis_faults, it_survives_flushall_and_script_flush)
     cr_assert_eq(r->lost, 0);
 }
 
+static bool
+binds_again(struct rig *r, int ms)
+{
+    rig_run(r, 300); /* it waits for messages, and is idle */
+    cr_assert_eq(redis_rig_number(r, "EXISTS _kombu.binding.q lovage.nodes"),
+                 2);
+    redis_rig_ask(r, "FLUSHALL");
+    for (int waited = 0; waited < ms; waited += 10) {
+        if (redis_rig_number(r, "EXISTS _kombu.binding.q lovage.nodes") == 2)
+            return true;
+        rig_run(r, 10);
+    }
+    return false;
+}
+
+REDIS(redis_faults, after_flushall_it_binds_at_once)
+{
+    r->config.worker_lease = 30; /* the beat would be ten seconds later */
+    rig_open(r);
+    rig_consume(r, "q", 5);
+    cr_assert(binds_again(r, 500));
+}
+
+REDIS(redis_faults, without_tracking_it_binds_at_the_next_beat)
+{
+    char url[128];
+    struct error err;
+
+    redis_rig_ask(r, "ACL SETUSER poor on >pw ~* &* +@all -client|tracking");
+    (void)snprintf(url, sizeof url, "redis://poor:pw@127.0.0.1:%d/0",
+                   redis_server_port(r->server));
+    cr_assert_eq(rig_open_url(r, url, &err), ST_OK);
+    cr_assert(rig_wait_ready(r, 1, 3000));
+    rig_consume(r, "q", 5);
+    cr_assert(binds_again(r, 1500));
+}
+
 REDIS(redis_faults, without_memory_it_consumes_and_publishing_waits)
 {
     rig_open(r);

@@ -129,6 +129,22 @@ def test_options_of_the_layout_are_shared(acl, name):
         )
 
 
+def test_work_goes_on_after_flushall(acl):
+    url = f"redis://127.0.0.1:{acl.port}/10"
+    app = celery_of(url)
+    with Worker(url, queues="c", concurrency=1) as w:
+        for _ in range(3):
+            acl.client().flushall()
+            wait_for(
+                lambda: acl.client(10).exists("_kombu.binding.c"), 1, "bound"
+            )
+            result = app.send_task("interop.add", args=(2, 3))
+            assert result.get(timeout=5) == 5
+            del result  # unsubscribes while Redis is there
+        serves(app, w)
+        assert "connection lost" not in w.text()
+
+
 class TlsRedis(Redis):
     """With a certificate for 127.0.0.1; clients need one, too."""
 
