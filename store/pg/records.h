@@ -72,8 +72,8 @@ void records_submit(struct records *r, const struct records_new *n,
 struct records_row {
     int64_t seq; /* the integer id */
     struct slice id, name, description, task, args, kwargs, queue, status;
-    struct slice result; /* JSON text */
-    struct slice error;  /* one line: ValueError('boom') */
+    struct slice result;                   /* JSON text */
+    struct slice error;                    /* one line: ValueError('boom') */
     struct slice traceback, worker, model; /* worker: a node's name */
     int64_t retries, attempt;
     int64_t prompt_tokens, completion_tokens, total_tokens;  /* -1: none */
