@@ -82,6 +82,15 @@ insert_sorted(struct lovage_registry *r, struct task_entry *e)
     r->sorted[i] = e;
 }
 
+static bool
+is_named(const struct lovage_task_def *d)
+{
+    for (int i = 0; i < d->params; i++)
+        if (!d->param_names[i])
+            return false;
+    return true;
+}
+
 /* NULL: the definition is good; otherwise what is wrong with it. */
 static const char *
 fault_of(const struct lovage_registry *r, const struct lovage_task_def *d)
@@ -96,6 +105,8 @@ fault_of(const struct lovage_registry *r, const struct lovage_task_def *d)
     if (d->params < -1 || d->required < 0 ||
         (d->params >= 0 && d->required > d->params))
         return "more parameters are required than there are";
+    if (d->param_names && !is_named(d))
+        return "it has fewer names than parameters";
     if (map_find(&r->by_name, slice_of(d->name)))
         return "the name is taken";
     if (r->count >= TASKS_MAX)

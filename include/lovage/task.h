@@ -123,8 +123,9 @@ typedef struct lovage_task_def {
     /* Positional parameters, counted as Celery counts an errback's: one that
      * takes exactly one gets the failed task's id.  -1: any number. */
     int params;
-    const char *const *param_names; /* NULL: unnamed; checks calls as Python */
-    int required;                   /* of them; the others have defaults */
+    /* As many names, then NULL: calls are checked as in Python.  Or NULL. */
+    const char *const *param_names;
+    int required; /* of them; the others have defaults */
 
     /* Options; 0 or NULL: Celery's default. */
     int max_retries;            /* 0: 3; -1: without end */
@@ -261,7 +262,8 @@ LOVAGE_API lovage_signature *lovage_sig_parse(const char *json);
 LOVAGE_API void lovage_sig_free(lovage_signature *s);
 
 /* Sends it as a child of this task (consumed).  *id, if not NULL, gets the new
- * task's id, borrowed.  It is published before the task's outcome is stored. */
+ * task's id, borrowed.  It is published before the task's outcome is stored; if
+ * the broker then refuses it for good, this task has failed. */
 LOVAGE_API lovage_status lovage_send(lovage_task *t, lovage_signature *s,
                                      const char **id);
 

@@ -93,3 +93,19 @@ Test(registry, says_why_a_plugin_is_not_loaded)
     cr_assert_not_null(strstr(err.text, "lovage_plugin_init"));
     cr_assert_eq(registry_load_all(" , ", &err), ST_OK);
 }
+
+Test(registry, every_parameter_has_a_name_or_none_has)
+{
+    static const char *const one[] = {"x", NULL};
+    lovage_task_def def = {.size = sizeof(def),
+                           .name = "r.names",
+                           .run = run,
+                           .params = 2,
+                           .required = 2,
+                           .param_names = one};
+
+    log_init(LOG_CRITICAL, false, "test");
+    cr_expect_neq(lovage_register(registry_get(), &def), 0);
+    def.params = def.required = 1;
+    cr_expect_eq(lovage_register(registry_get(), &def), 0);
+}
