@@ -103,6 +103,7 @@ struct broker_redis {
     /* taking */
     unsigned prefetch;
     bool taking, hungry, woken;
+    bool take_told; /* that taking fails */
     uint64_t takes, last_answer_us;
     unsigned fruitless; /* wake-ups in a row that found nothing */
     uint32_t poll_ms, error_ms;
@@ -116,6 +117,7 @@ struct broker_redis {
     uint64_t bound_us, scan_due_us, touched_us;
     struct list sweeps, batches;
     bool scanning;
+    int64_t scan_left; /* what the scan may still put back */
     char scan_token[40];
 
     struct list publishes, depths;

@@ -143,13 +143,14 @@ static void
 on_scanned_batch(struct restore *r)
 {
     struct broker_redis *b = r->b;
-    bool more = r->count == BATCH_MAX && b->lay.restore_limit == 0 &&
-                !b->closing && (r->restored > 0 || r->cleared);
+    bool more =
+        r->count == BATCH_MAX && !b->closing && (r->restored > 0 || r->cleared);
 
+    b->scan_left -= (int64_t)r->count;
     if (r->restored > 0)
         log_warning("restored messages past the visibility timeout", "n=%zu",
                     r->restored);
-    scan_step(b, !more);
+    scan_step(b, !more || b->scan_left <= 0);
 }
 
 static void
@@ -195,12 +196,10 @@ on_released(void *arg, enum status st, const struct redisReply *reply)
 static void
 scan_step(struct broker_redis *b, bool release)
 {
-    int64_t limit = BATCH_MAX;
+    int64_t limit = b->scan_left < BATCH_MAX ? b->scan_left : BATCH_MAX;
     struct redis_cmd cmd;
     char text[32];
 
-    if (b->lay.restore_limit > 0 && b->lay.restore_limit < limit)
-        limit = b->lay.restore_limit;
     redis_cmd_init_script(&cmd, SCRIPT_EXPIRED, 2);
     redis_cmd_str(&cmd, b->lay.unacked_mutex);
     redis_cmd_str(&cmd, b->lay.unacked_index);
@@ -220,6 +219,7 @@ scan_start(struct broker_redis *b)
     if (b->scanning)
         return;
     b->scanning = true;
+    b->scan_left = b->lay.restore_limit > 0 ? b->lay.restore_limit : INT64_MAX;
     id_new(b->scan_token);
     scan_step(b, false);
 }

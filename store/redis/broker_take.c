@@ -245,9 +245,10 @@ deliver_all(struct broker_redis *b, const struct redisReply *r)
 static void
 take_failed(struct broker_redis *b, const struct error *err)
 {
-    if (b->error_ms == 0)
+    if (!b->take_told)
         log_warning("taking messages failed, trying again", "reason=%s",
                     err->text);
+    b->take_told = true;
     b->error_ms = b->error_ms == 0 ? ERROR_MIN_MS : b->error_ms * 2;
     if (b->error_ms > ERROR_MAX_MS)
         b->error_ms = ERROR_MAX_MS;
@@ -273,6 +274,7 @@ on_taken(void *arg, const struct redisReply *r, const struct error *why)
     }
     b->error_ms = 0;
     n = r->elements / 3;
+    b->take_told = b->take_told && n > 0; /* one queue of many may be wrong */
     if (n > 0) {
         b->poll_ms = 0;
         b->fruitless = 0;

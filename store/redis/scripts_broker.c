@@ -25,10 +25,15 @@ const char redis_lua_take[] =
     "local want, nq = tonumber(ARGV[1]), tonumber(ARGV[2])\n"
     "local raws, from, used, got, size = {}, {}, {}, 0, 0\n"
     "local function full() return got >= want or size > 4194304 end\n"
-    /* Up to n from the end that pops, without those already picked. */
+    /* Up to n from the end that pops, without those already picked.  What is
+     * no list is told when nothing else is there: it stops no other queue. */
+    "local wrong\n"
     "local function read(key, n)\n"
     "  local u = used[key] or 0\n"
-    "  return redis.call('LRANGE', key, -(u + n), -(u + 1))\n"
+    "  local raws = redis.pcall('LRANGE', key, -(u + n), -(u + 1))\n"
+    "  if not raws.err then return raws end\n"
+    "  wrong = raws\n"
+    "  return {}\n"
     "end\n"
     "local function pick(key, q, raw)\n"
     "  got, size = got + 1, size + #raw\n"
@@ -63,7 +68,7 @@ const char redis_lua_take[] =
     "    for q = 1, nq do in_turn(first, {q}) end\n"
     "  end\n"
     "end\n"
-    "if got == 0 then return {} end\n"
+    "if got == 0 then return wrong or {} end\n"
     /* The value of a member, as a pattern, if its name is there exactly once.
      * In the text of a JSON string its quotes would be escaped, so it is a
      * name.  Searched for by its tail: "_" is rare in envelopes, quotes and

@@ -160,6 +160,41 @@ REDIS(redis_edges, a_message_is_put_back_to_all_its_queues_or_none)
     cr_assert_eq(in_eight(r), 8);
 }
 
+REDIS(redis_edges, a_limited_scan_puts_back_as_many_as_it_may)
+{
+    char tag[16];
+
+    for (int i = 0; i < 60; i++) {
+        (void)snprintf(tag, sizeof tag, "t%d", i);
+        plant(r, "python/1", tag, "");
+        DO(r, "ZADD", "unacked_index", "1000.5", tag);
+    }
+    redis_rig_ask(r, "DEL lovage.nodes lovage.held.python/1");
+    redis_rig_options(r, "{\"unacked_restore_limit\": 40}");
+    rig_open(r);
+    rig_run(r, 500);
+    cr_assert_eq(redis_rig_number(r, "LLEN q"), 40);
+    cr_assert_eq(redis_rig_number(r, "HLEN unacked"), 20);
+}
+
+/* ---- taking ---- */
+
+REDIS(redis_edges, a_queue_that_is_no_list_stops_no_other)
+{
+    DO(r, "SET", "q1", "no list");
+    rig_open(r);
+    r->ack_at_once = true;
+    rig_consume(r, "q1", 5);
+    rig_consume(r, "q", 5);
+    for (int i = 0; i < 3; i++) {
+        rig_publish(r, "q", i);
+        cr_assert(rig_wait_got(r, i + 1, 3000), "%d", i);
+    }
+    redis_rig_ask(r, "DEL q1");
+    rig_publish(r, "q1", 3);
+    cr_assert(rig_wait_got(r, 4, 3000));
+}
+
 /* ---- bounds ---- */
 
 REDIS(redis_edges, forgotten_scripts_are_loaded_once_not_for_each_command)
