@@ -205,10 +205,31 @@ Test(redis_client, refusals_to_log_in_are_told_apart, .timeout = 60)
     meet_parrot(SIX("-ERR unknown command\r\n"), ST_PROTO);
 }
 
+/* The bus has a port of its own: ten thousand above may be too high. */
+static struct redis_server *
+cluster_new(bool shy)
+{
+    char port[16];
+    const char *flags[] = {"--cluster-enabled",
+                           "yes",
+                           "--cluster-port",
+                           port,
+                           shy ? "--user" : NULL,
+                           "w",
+                           "on",
+                           ">pw",
+                           "~*",
+                           "+@all",
+                           "-cluster",
+                           NULL};
+
+    (void)snprintf(port, sizeof port, "%d", redis_server_free_port());
+    return redis_server_new(flags);
+}
+
 Test(redis_client, a_cluster_is_refused_and_the_reason_is_told, .timeout = 60)
 {
-    static const char *const flags[] = {"--cluster-enabled", "yes", NULL};
-    struct redis_server *s = redis_server_new(flags);
+    struct redis_server *s = cluster_new(false);
     struct watch w = {0};
     uv_loop_t loop;
     struct redis *c;
@@ -228,10 +249,7 @@ Test(redis_client, a_cluster_is_refused_and_the_reason_is_told, .timeout = 60)
 /* Who may not ask whether it is one finds out by the answers. */
 Test(redis_client, a_cluster_is_told_by_its_answers, .timeout = 60)
 {
-    static const char *const flags[] = {
-        "--cluster-enabled", "yes", "--user", "w", "on", ">pw", "~*", "+@all",
-        "-cluster",          NULL};
-    struct redis_server *s = redis_server_new(flags);
+    struct redis_server *s = cluster_new(true);
     struct watch w = {0};
     struct redis_cmd cmd;
     uv_loop_t loop;
