@@ -184,7 +184,8 @@ static const struct config_item items[] = {
         "LLM and other async tasks that a node runs at a time."),
     INT(worker_nodes, "1", 1, 256, "Nodes (event loops) of a worker."),
     INT(worker_prefetch_multiplier, "4", 0, 10000,
-        "Messages taken ahead for each executor; 0: no limit."),
+        "Messages taken ahead for each executor; 0: no limit. 1: async tasks "
+        "do not wait in a node either."),
     INT(worker_max_tasks_per_child, "0", 0, MANY,
         "Tasks after which an executor is replaced; 0: no limit."),
     INT(worker_max_memory_per_child, "0", 0, MANY,

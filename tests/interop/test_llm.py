@@ -141,3 +141,29 @@ def test_a_long_rate_limit_puts_the_task_back(ask):
     servers.wait_for(lambda: r.state == "RETRY", 15, "RETRY")
     assert "rate" in str(r.result).lower() or "429" in str(r.result)
     r.revoke()
+
+
+@pytest.mark.parametrize("multiplier, held", [(4, 18), (1, 16)])
+def test_a_few_wait_in_the_node_for_the_next_place(redis, app, multiplier, held):
+    """An eighth of those that may run; none where nothing is to be prefetched."""
+    env = {
+        "LOVAGE_TASK_ACKS_LATE": "true",
+        "LOVAGE_WORKER_ASYNC_CONCURRENCY": 16,
+        "LOVAGE_WORKER_PREFETCH_MULTIPLIER": multiplier,
+    }
+    client = redis.client()
+    with servers.Worker(redis.url, queues="ahead", include=None, env=env) as w:
+        for i in range(40):
+            app.send_task("llm.query", ("echo-slow", f"wait {i}"), queue="ahead")
+
+        def in_hand():
+            keys = client.keys(f"lovage.held.{w.hostname}/*")
+            return sum(client.scard(k) for k in keys)
+
+        servers.wait_for(lambda: in_hand() >= held, what=f"{held} in hand")
+        seen = set()
+        for _ in range(50):  # well within the two seconds that each takes
+            seen.add(in_hand())
+            time.sleep(0.01)
+        client.delete("ahead")
+    assert seen == {held}
