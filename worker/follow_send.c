@@ -46,12 +46,33 @@ prepare_again(struct timer *t)
     prepare((struct held *)(void *)t);
 }
 
-/* False: it was in vain, and is tried again in a while. */
+/* Sent, or refused for good. */
+static void
+let_go(struct held *h, enum status st)
+{
+    struct request *rq = h->rq;
+
+    if (st != ST_OK) {
+        log_error("a chord's last member could not be sent",
+                  "group=%s reason=%s", h->chords[0].group, status_text(st));
+        rq->refused = st;
+    }
+    held_free(h);
+    settle_answer(rq, ST_OK);
+}
+
+/* False: it was in vain, and is tried again in a while if that may help. */
 static bool
 is_done(struct held *h, enum status st)
 {
-    return st == ST_OK || timer_set(&h->rq->n->timers, &h->timer, AGAIN_MS,
-                                    prepare_again) != ST_OK;
+    struct timers *ts = &h->rq->n->timers;
+
+    if (st == ST_OK)
+        return true;
+    if ((!status_is_transient(st) && st != ST_NOMEM) ||
+        timer_set(ts, &h->timer, AGAIN_MS, prepare_again) != ST_OK)
+        let_go(h, st);
+    return false;
 }
 
 static void
@@ -94,11 +115,7 @@ prepare(struct held *h)
         r->ops->chord_size(r, node_slice(c->group), c->size, size_set, h);
         return;
     }
-    if (node_publish(rq->n, rq, &h->msg) != ST_OK)
-        log_error("a chord's last member could not be sent", "group=%s",
-                  h->chords[0].group);
-    held_free(h);
-    settle_answer(rq, ST_OK);
+    let_go(h, node_publish(rq->n, rq, &h->msg));
 }
 
 /* The message is published when the count chords are prepared. */

@@ -23,6 +23,7 @@ struct answer {
                  struct json_object *parts);
     void (*closed)(void *arg);
     void *arg;
+    enum status st;
 };
 
 static struct answer *
@@ -51,7 +52,7 @@ give_answers(void *arg)
         else if (a->part)
             a->part(a->arg, ST_OK, r->ready != NULL, r->ready);
         else if (a->fn)
-            a->fn(a->arg, ST_OK, NULL);
+            a->fn(a->arg, a->st, NULL);
         else
             consumer_events.published(r->n, a->cookie, ST_OK);
         free(a);
@@ -67,7 +68,9 @@ broker_publish(struct broker *b, const struct message *m, void *cookie,
     struct json_object *o;
 
     (void)b;
-    if (the_rig->publish_st != ST_OK)
+    if (the_rig->publish_st != ST_OK &&
+        (!the_rig->refused_task ||
+         slice_is(json_get_str(m->headers, "task"), the_rig->refused_task)))
         return error_set(err, the_rig->publish_st, "the rig refuses");
     o = json_object_new_object();
     field_take(o, "headers", json_copy(m->headers));
@@ -155,10 +158,14 @@ static void
 result_chord_size(struct result *r, struct slice group, int64_t size,
                   result_fn *fn, void *arg)
 {
+    struct answer *a;
+
     (void)r;
     (void)group;
     (void)size;
-    answer_new(arg)->fn = fn;
+    a = answer_new(arg);
+    a->fn = fn;
+    a->st = the_rig->chord_st;
 }
 
 static void

@@ -25,6 +25,8 @@ struct node_rig {
      * parts of chords: {"id": ..., "status": ..., "result": ...}. */
     struct json_object *sent, *stored, *parts;
     enum status publish_st;    /* what publishing says; ST_OK: it works */
+    const char *refused_task;  /* only of messages of this one; NULL: of all */
+    enum status chord_st;      /* what setting a chord's size says */
     struct json_object *ready; /* NULL: no chord is complete; else its parts */
     struct turn turn;
     struct list answers; /* made at the end of the turn */

@@ -326,3 +326,42 @@ Test(settle, a_retry_of_protocol_1_is_one_of_protocol_2)
         json_get(json_object_array_get_idx(body, 2), "callbacks"));
     state_is("a", "RETRY", "OSError");
 }
+
+#define CHORD                                                                 \
+    "[[], {}, {\"callbacks\": [{\"task\": \"celery.chord\", "                 \
+    "\"subtask_type\": "                                                      \
+    "\"chord\", \"kwargs\": {\"header\": [{\"task\": \"x.one\"}, {\"task\": " \
+    "\"x.last\"}], \"body\": {\"task\": \"x.body\"}}}]}]"
+
+Test(settle, a_chord_whose_last_member_is_refused_is_a_failure_to_send)
+{
+    start();
+    rig.publish_st = ST_TOOBIG;
+    rig.refused_task = "x.last";
+    node_rig_deliver(&rig, HEADERS("rig.return", ""), CHORD);
+    node_rig_turn(&rig, 50);
+    state_is("a", "FAILURE", "ValueError");
+}
+
+Test(settle, a_chord_whose_size_is_refused_is_a_failure_to_send)
+{
+    start();
+    rig.chord_st = ST_INVALID;
+    node_rig_deliver(&rig, HEADERS("rig.return", ""), CHORD);
+    node_rig_turn(&rig, 50);
+    rig.chord_st = ST_OK;
+    cr_expect_eq(json_object_array_length(rig.sent), 1);
+    state_is("a", "FAILURE", "ValueError");
+}
+
+Test(settle, a_chord_whose_size_cannot_be_set_now_is_sent_later)
+{
+    start();
+    rig.chord_st = ST_LOST;
+    node_rig_deliver(&rig, HEADERS("rig.return", ""), CHORD);
+    cr_expect_null(node_rig_stored(&rig, "a"));
+    rig.chord_st = ST_OK;
+    node_rig_turn(&rig, 300);
+    cr_expect_eq(json_object_array_length(rig.sent), 2);
+    state_is("a", "SUCCESS", NULL);
+}
