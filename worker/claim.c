@@ -196,12 +196,17 @@ parked(void *arg, enum status st)
 static void
 park_far(struct request *rq)
 {
+    static char none[] = "";
     struct node *n = rq->n;
+    struct message m = *rq->tm.msg; /* borrows all it has */
     struct buf b;
     struct slice text;
 
     buf_init(&b, ENVELOPE_MAX);
-    envelope_encode(rq->tm.msg, &b);
+    /* To this queue alone: through its exchange others would have it again. */
+    m.exchange = none;
+    m.routing_key = rq->queue_name;
+    envelope_encode(&m, &b);
     if (b.failed) {
         buf_fini(&b);
         wait_for_eta(rq);

@@ -381,6 +381,22 @@ RABBIT(of_a_list_of_brokers_the_next_is_taken)
     cr_assert(rig_wait_got(r, 2, 3000));
 }
 
+RABBIT(of_shuffled_brokers_one_that_is_there_is_found)
+{
+    char urls[400];
+    struct error err;
+
+    (void)snprintf(urls, sizeof urls,
+                   "amqp://127.0.0.1:1//;amqp://127.0.0.1:2//;"
+                   "amqp://127.0.0.1:3//;%s",
+                   r->impl->url(r->server));
+    cr_assert_eq(
+        config_set(&r->config, "broker_failover_strategy", "shuffle", &err),
+        ST_OK);
+    cr_assert_eq(rig_open_url(r, urls, &err), ST_OK);
+    cr_assert(rig_wait_ready(r, 1, 20000));
+}
+
 RABBIT(an_unknown_virtual_host_is_denied)
 {
     char url[160];
