@@ -454,15 +454,18 @@ enum status
 msgpack_decode(struct slice bytes, struct json_object **out, struct error *err)
 {
     struct reader r = {.p = (const unsigned char *)bytes.ptr, .err = err};
+    struct json_object *v = NULL;
     enum status st;
 
     r.end = r.p + bytes.len;
-    st = read_value(&r, JSON_DEPTH + 1, out);
-    if (st == ST_OK && r.p != r.end) {
-        json_object_put(*out);
+    st = read_value(&r, JSON_DEPTH + 1, &v);
+    if (st == ST_OK && r.p != r.end)
         st = broken(&r, "bytes after its end");
-    }
     if (st == ST_NOMEM)
         error_set(err, st, "no memory for a value");
+    if (st == ST_OK)
+        *out = v;
+    else
+        json_object_put(v);
     return st;
 }

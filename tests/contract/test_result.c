@@ -235,7 +235,7 @@ CONTRACT(over_the_bound_a_call_is_refused)
     cr_assert_eq(r->status, ST_BUSY);
     cr_assert_lt(r->calls, 60);
     r->impl->down(r->server, false);
-    cr_assert(result_rig_wait(r, 100, 10000));
+    cr_assert(result_rig_wait(r, 100, 60000));
 }
 
 CONTRACT(closing_sends_what_waits)
