@@ -345,3 +345,27 @@ Test(config, the_manual_has_a_row_for_each_setting)
         strstr(text, "| `LOVAGE_BROKER_URL`, `CELERY_BROKER_URL` |"));
     free(text);
 }
+
+static void
+expect_check(const char *name, const char *value, enum status expected)
+{
+    cr_assert_eq(config_set(&c, name, value, &err), ST_OK);
+    cr_expect_eq(config_check(&c, &err), expected, "%s = %s: %s", name, value,
+                 err.text);
+}
+
+Test(config, sentinels_are_a_list_of_one_kind)
+{
+    expect_check("broker_url", "sentinel://:p@h:1/0;sentinel://h2", ST_OK);
+    expect_check("result_backend", "sentinel://h:1;sentinel://h2:2/1", ST_OK);
+    expect_check("cache_url", "sentinel://h", ST_OK);
+    expect_check("broker_url", "sentinel://h;redis://h", ST_INVALID);
+}
+
+Test(config, tls_is_a_word_or_an_object)
+{
+    expect_check("broker_use_ssl", "true", ST_OK);
+    expect_check("broker_use_ssl", "{\"ssl_cert_reqs\": 2}", ST_OK);
+    expect_check("redis_backend_use_ssl", "false", ST_OK);
+    expect_check("redis_backend_use_ssl", "perhaps", ST_INVALID);
+}
