@@ -18,6 +18,8 @@ def fleet(broker, concurrency=8, late=True, **kw):
     """A worker that runs the ledger's task."""
     env = {
         "LOVAGE_TASK_ACKS_LATE": "true" if late else "false",
+        # It is not the task that kills, when one is hit three times.
+        "LOVAGE_WORKER_MAX_ATTEMPTS": "10",
         **kw.pop("env", {}),
     }
     return Worker(

@@ -21,10 +21,13 @@ def pg():
         yield server
 
 
-@pytest.fixture(params=["records", "no records"])
-def place(request, site, pg, tmp_path):
+# With records RabbitMQ is in test_outages.py.
+@pytest.fixture(params=["redis, records", "redis", "rabbitmq"])
+def place(request, open_site, pg, tmp_path):
+    name, _, records = request.param.partition(", ")
+    site = open_site(name)
     site.clean()
-    database = migrate(pg.database()) if request.param == "records" else None
+    database = migrate(pg.database()) if records else None
     return site, database, Ledger(tmp_path), pg
 
 
