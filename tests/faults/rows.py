@@ -131,7 +131,7 @@ class Row:
     ms: int = 50
     recovery_s: float = 2.0  # allowed
     share: float = 1.0  # of the number of tasks that was asked for
-    mixed: bool = False  # with Python workers: mixed.py
+    fleet: str = ""  # mixed.py: four workers, "mixed" or "lovage"
     # Without a database a tree that is killed leaves nobody who knows what it
     # ran, when that was acknowledged before it began.
     needs_records: str = ""  # "early", "always"
@@ -170,5 +170,6 @@ ROWS = [
         needs_records="always",
     ),
     Row("20 restarts", restart_often, times=20, share=4),
-    Row("mixed fleet", None, mixed=True, share=5),
+    Row("mixed fleet", None, fleet="mixed", share=5),
+    Row("lovage fleet", None, fleet="lovage", share=5),
 ]

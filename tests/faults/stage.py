@@ -6,6 +6,7 @@ tasks that leave a ledger, and what a fault says about itself (when it killed
 something, when the broker was there again).  Everything is counted outside of
 Lovage: from the ledger, the result backend and the broker."""
 
+import collections
 import contextlib
 import json
 import os
@@ -198,10 +199,11 @@ class Stage:
         self.kills, self.returns, self.idle = [], [], 0
         self.stops = []
         site.clean()
-        database = None
+        self.pg, database = None, None
         if row.records(late):
-            pg = stack.enter_context(Postgres())
-            database = migrate(pg.database())
+            self.pg = stack.enter_context(Postgres())
+            database = migrate(self.pg.database())
+            self.db = database.rpartition("/")[2]
         url = site.proxied if row.proxied else site.url
         self.worker = fleet(
             url,
@@ -305,16 +307,20 @@ class Stage:
             time.sleep(0.2)
 
     def told(self):
-        """status -> how many, of what was accepted."""
-        ids, found = list(self.source.accepted.values()), {}
+        """Final state -> how many, of what was accepted; from the result
+        backend, or else from the records."""
+        ids = list(self.source.accepted.values())
+        found = dict.fromkeys(ids)
+        if self.pg:
+            found.update(self.pg.query("SELECT id, status FROM tasks", db=self.db))
         r = self.site.results.client()
         for start in range(0, len(ids), 500):
-            keys = [f"celery-task-meta-{i}" for i in ids[start : start + 500]]
-            for value in filter(None, r.mget(keys)):
-                status = json.loads(value)["status"]
-                if status in ("SUCCESS", "FAILURE"):
-                    found[status] = found.get(status, 0) + 1
-        return found
+            some = ids[start : start + 500]
+            values = r.mget([f"celery-task-meta-{i}" for i in some])
+            for i, value in zip(some, values):
+                found[i] = json.loads(value)["status"] if value else found[i]
+        states = collections.Counter(found[i] for i in ids)
+        return {k: states[k] for k in ("SUCCESS", "FAILURE")}
 
     def excused(self, starts, ends):
         """It ran again because something was killed while it ran, or between

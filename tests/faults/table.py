@@ -59,8 +59,10 @@ def judge(row, late, recovery_s):
 
 
 def play(site, row, late, tasks):
-    if row.mixed:
-        return play_mixed(site, round(tasks * row.share))
+    if row.fleet:
+        return play_mixed(
+            site, round(tasks * row.share), row.fleet == "mixed"
+        )
     with contextlib.ExitStack() as stack:
         stage = Stage(site, row, late, round(tasks * row.share), stack)
         try:
@@ -110,7 +112,7 @@ def run(args):
             site = SITES[broker](stack)
             for late in [a == "late" for a in args.acks.split(",")]:
                 for row in chosen(args):
-                    if row.mixed and not late:
+                    if row.fleet and not late:
                         continue  # Python loses what it ran
                     found.append(one(site, row, late, args.tasks))
                     show(found[-1])
