@@ -100,6 +100,11 @@ unlock_run(lovage_task *t)
                              "a chord needs a result backend");
     if (signature_check(body, &err) != ST_OK)
         return lovage_raisef(t, "TypeError", "chord_unlock: %s", err.text);
+    if (json_object_is_type(results, json_type_array) &&
+        !json_object_array_length(results)) {
+        chord_apply(rq, body, results);
+        return lovage_return(t, lovage_null());
+    }
     u = calloc(1, sizeof(*u));
     if (!u)
         return lovage_raise(t, "MemoryError", "builtins", NULL);

@@ -139,6 +139,14 @@ def test_an_old_clients_chord_unlock_is_done(client, sig, body):
     members[0].get(timeout=client.timeout)
 
 
+def test_a_chord_unlock_of_nothing_is_done_at_once(client, sig):
+    callback = sig("interop.echo")
+    callback["options"]["task_id"] = done = celery.uuid()
+    client.send("celery.chord_unlock", "g0", callback, kwargs={"result": []})
+    got = client.app.AsyncResult(done).get(timeout=client.timeout)
+    assert got["args"] == [[]]
+
+
 def test_a_chord_unlock_gives_up_when_it_may_not_retry(client, sig):
     callback = sig("interop.sum")
     result = client.send(
