@@ -26,7 +26,8 @@ number(const PGresult *rows, int row, int col)
                : strtoll(PQgetvalue(rows, row, col), NULL, 10);
 }
 
-/* A pickle; NULL in the table is None. */
+/* A pickle, or since Celery 5.7 the JSON of the result serializer: a pickle
+ * begins with the byte 0x80, which no JSON does.  NULL in the table is None. */
 static enum status
 read_pickle(const PGresult *rows, int row, int col, struct json_object **out,
             struct error *err)
@@ -43,7 +44,10 @@ read_pickle(const PGresult *rows, int row, int col, struct json_object **out,
     if (bytes == NULL)
         return error_set(err, ST_NOMEM, "no memory for a result");
     s.ptr = (const char *)bytes;
-    st = pickle_decode(s, out, err);
+    if (s.len > 0 && bytes[0] != 0x80)
+        st = json_parse(s, JSON_DEPTH, out, err);
+    else
+        st = pickle_decode(s, out, err);
     PQfreemem(bytes);
     return st;
 }

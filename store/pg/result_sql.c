@@ -16,8 +16,9 @@ enum { SQL_MAX = 16 * 1024, NAME_LEN = 63 };
 
 #define NOW_UTC "(now() AT TIME ZONE 'UTC')"
 
-/* As SQLAlchemy makes them.  Whoever else is doing the same has its way: then
- * the name is taken when we come to it. */
+/* As SQLAlchemy makes them for Celery 5.7, whose two columns more (children and
+ * stamps) older versions do not look at.  Whoever else is doing the same has
+ * its way: then the name is taken when we come to it. */
 #define IF_MISSING(name, create)                              \
     "IF to_regclass({" name "!}) IS NULL THEN BEGIN " create  \
     " EXCEPTION WHEN duplicate_table OR unique_violation OR " \
@@ -28,8 +29,10 @@ enum { SQL_MAX = 16 * 1024, NAME_LEN = 63 };
                    "CREATE TABLE {task} (id INTEGER NOT NULL, task_id "       \
                    "VARCHAR(155), status VARCHAR(50), result BYTEA, "         \
                    "date_done TIMESTAMP WITHOUT TIME ZONE, traceback TEXT, "  \
-                   "name VARCHAR(155), args BYTEA, kwargs BYTEA, worker "     \
+                   "children BYTEA, name VARCHAR(155), args BYTEA, kwargs "   \
+                   "BYTEA, worker "                                           \
                    "VARCHAR(155), retries INTEGER, queue VARCHAR(155), "      \
+                   "stamps BYTEA, "                                           \
                    "PRIMARY KEY (id), UNIQUE (task_id)); "                    \
                    "CREATE INDEX {task.index} ON {task} (date_done);")        \
             IF_MISSING("group.seq", "CREATE SEQUENCE {group.seq};")           \
