@@ -462,7 +462,7 @@ msgpack_decode(struct slice bytes, struct json_object **out, struct error *err)
     if (st == ST_OK && r.p != r.end)
         st = broken(&r, "bytes after its end");
     if (st == ST_NOMEM)
-        error_set(err, st, "no memory for a value");
+        st = error_set(err, st, "no memory for a value");
     if (st == ST_OK)
         *out = v;
     else
