@@ -229,6 +229,8 @@ def test_a_broadcast_reaches_all(side, prefix):
     queue = s.app.amqp.queues[f"{prefix}news"]
     with s.lovage() as one, s.lovage() as two:
         with s.python(f"{prefix}plain,{prefix}news") as three:
+            for worker in (one, two, three):
+                active(s, worker)  # answers: it has subscribed
             # A Python producer that has not declared the exchange would take
             # it for a direct one (on Redis).
             sent = [
