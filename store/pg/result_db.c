@@ -123,8 +123,13 @@ create_tables(struct result_db *r)
 bool
 result_db_is_missing(struct result_db *r, const struct session_answer *a)
 {
-    static const char undefined_table[] = "42P01";
+    static const char undefined_table[] = "42P01", undefined_column[] = "42703";
 
+    if (a->code != NULL && strcmp(a->code, undefined_column) == 0 &&
+        !r->sql.childless) {
+        r->sql.childless = true;
+        return true;
+    }
     if (a->code == NULL || strcmp(a->code, undefined_table) != 0)
         return false;
     r->missing = true;
@@ -392,7 +397,7 @@ sql_of(void *arg, enum pg_kind kind)
 {
     const struct result_db *r = arg;
 
-    return r->sql.text[kind];
+    return r->sql.text[r->sql.childless][kind];
 }
 
 /* libpq's URL: without what names Celery's backend and SQLAlchemy's driver. */

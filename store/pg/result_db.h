@@ -50,8 +50,9 @@ struct result_db {
 /* result_db.c */
 void result_db_ask(struct result_db *r, enum pg_kind kind,
                    const struct op_value *v, union op_fn fn, void *arg);
-/* What follows a failed statement: are the tables to be created?  Then they
- * will be, and the statement is to be sent again. */
+/* What follows a failed statement: are the tables to be created, or do they
+ * lack a column?  Then it will be seen to, and the statement is to be sent
+ * again. */
 bool result_db_is_missing(struct result_db *r, const struct session_answer *a);
 
 /* result_db_calls.c */

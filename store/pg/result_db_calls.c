@@ -33,23 +33,50 @@ add_result(const struct task_state *ts, struct buf *out)
     return !out->failed;
 }
 
+/* What is stored as bytes.  args and kwargs only with the extended columns;
+ * the children as Celery 5.7 does, in the result serializer JSON. */
+enum { RESULT, CHILDREN, ARGS, KWARGS, PIECES };
+
+static bool
+encode_pieces(const struct task_state *ts, bool extended, struct buf *pieces)
+{
+    bool ok = add_result(ts, &pieces[RESULT]);
+
+    if (ts->children != NULL && json_object_array_length(ts->children) > 0)
+        json_add(&pieces[CHILDREN], ts->children);
+    if (extended) {
+        json_add(&pieces[ARGS], ts->args);
+        json_add(&pieces[KWARGS], ts->kwargs);
+    }
+    for (int i = 0; i < PIECES; i++)
+        ok = ok && !pieces[i].failed;
+    return ok;
+}
+
+static struct op_value
+piece(const struct buf *b)
+{
+    return op_text((struct slice){b->len > 0 ? b->data : NULL, b->len});
+}
+
 static void
-put_values(const struct task_state *ts, struct slice result, struct slice args,
-           struct slice kwargs, struct op_value *v)
+put_values(const struct task_state *ts, const struct buf *pieces,
+           struct op_value *v)
 {
     bool done = state_is_ready(ts->status);
 
     v[0] = op_text(ts->id);
     v[1] = op_text(ts->status);
-    v[2] = op_text(result);
+    v[2] = piece(&pieces[RESULT]);
     v[3] = op_text(ts->traceback);
     v[4] = op_int(done ? ts->done_us : -1);
-    v[5] = op_text(ts->name);
-    v[6] = op_text(args);
-    v[7] = op_text(kwargs);
-    v[8] = op_text(ts->worker);
-    v[9] = op_int(ts->retries);
-    v[10] = op_text(ts->queue);
+    v[5] = piece(&pieces[CHILDREN]);
+    v[6] = op_text(ts->name);
+    v[7] = piece(&pieces[ARGS]);
+    v[8] = piece(&pieces[KWARGS]);
+    v[9] = op_text(ts->worker);
+    v[10] = op_int(ts->retries);
+    v[11] = op_text(ts->queue);
 }
 
 void
@@ -61,26 +88,18 @@ result_db_put(struct result *base, const struct task_state *ts, result_fn *fn,
     enum pg_kind kind = r->extended && ts->name.ptr != NULL
                             ? PG_RESULT_PUT_EXTENDED
                             : PG_RESULT_PUT;
-    struct buf result, args, kwargs;
+    struct buf pieces[PIECES];
 
-    buf_init(&result, PICKLE_MAX);
-    buf_init(&args, PICKLE_MAX);
-    buf_init(&kwargs, PICKLE_MAX);
-    if (kind == PG_RESULT_PUT_EXTENDED) {
-        json_add(&args, ts->args);
-        json_add(&kwargs, ts->kwargs);
-    }
-    if (!add_result(ts, &result) || args.failed || kwargs.failed) {
+    for (int i = 0; i < PIECES; i++)
+        buf_init(&pieces[i], PICKLE_MAX);
+    if (!encode_pieces(ts, kind == PG_RESULT_PUT_EXTENDED, pieces)) {
         refuse(r, kind, (union op_fn){.result = fn}, arg);
     } else {
-        put_values(ts, (struct slice){result.data, result.len},
-                   (struct slice){args.data, args.len},
-                   (struct slice){kwargs.data, kwargs.len}, v);
+        put_values(ts, pieces, v);
         result_db_ask(r, kind, v, (union op_fn){.result = fn}, arg);
     }
-    buf_fini(&result);
-    buf_fini(&args);
-    buf_fini(&kwargs);
+    for (int i = 0; i < PIECES; i++)
+        buf_fini(&pieces[i]);
 }
 
 static void

@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "protocol/pickle.h"
 
-enum { GET_COLUMNS = 5 /* without the extended ones */ };
+enum { GET_COLUMNS = 6 /* without the extended ones */ };
 
 static struct slice
 text(const PGresult *rows, int row, int col)
@@ -27,10 +27,19 @@ number(const PGresult *rows, int row, int col)
 }
 
 /* A pickle, or since Celery 5.7 the JSON of the result serializer: a pickle
- * begins with the byte 0x80, which no JSON does.  NULL in the table is None. */
+ * begins with the byte 0x80, which no JSON does. */
 static enum status
-read_pickle(const PGresult *rows, int row, int col, struct json_object **out,
-            struct error *err)
+decode(struct slice s, struct json_object **out, struct error *err)
+{
+    if (s.len > 0 && s.ptr[0] == '\x80')
+        return pickle_decode(s, out, err);
+    return json_parse(s, JSON_DEPTH, out, err);
+}
+
+/* NULL in the table is None. */
+static enum status
+read_value(const PGresult *rows, int row, int col, struct json_object **out,
+           struct error *err)
 {
     struct slice s;
     unsigned char *bytes;
@@ -44,33 +53,18 @@ read_pickle(const PGresult *rows, int row, int col, struct json_object **out,
     if (bytes == NULL)
         return error_set(err, ST_NOMEM, "no memory for a result");
     s.ptr = (const char *)bytes;
-    if (s.len > 0 && bytes[0] != 0x80)
-        st = json_parse(s, JSON_DEPTH, out, err);
-    else
-        st = pickle_decode(s, out, err);
+    st = decode(s, out, err);
     PQfreemem(bytes);
     return st;
 }
 
-/* The result serializer's own bytes: JSON, or else not shown. */
+/* What can be done without: NULL if it cannot be read. */
 static struct json_object *
 read_json(const PGresult *rows, int row, int col)
 {
     struct json_object *v = NULL;
-    struct slice s;
-    unsigned char *bytes;
 
-    if (PQgetisnull(rows, row, col))
-        return NULL;
-    bytes = PQunescapeBytea((const unsigned char *)PQgetvalue(rows, row, col),
-                            &s.len);
-    if (bytes == NULL)
-        return NULL;
-    s.ptr = (const char *)bytes;
-    if (json_parse(s, JSON_DEPTH, &v, NULL) != ST_OK)
-        v = NULL;
-    PQfreemem(bytes);
-    return v;
+    return read_value(rows, row, col, &v, NULL) == ST_OK ? v : NULL;
 }
 
 void
@@ -89,21 +83,23 @@ result_db_tell_row(const PGresult *rows, int row, struct slice id,
 
     if (ts.status.ptr == NULL) /* Python: as if it were not there */
         ts.status = slice_of("PENDING");
-    st = read_pickle(rows, row, 2, &result, &err);
+    st = read_value(rows, row, 2, &result, &err);
     if (st != ST_OK)
         log_error("a stored result cannot be read", "id=%.*s reason=%s",
                   (int)id.len, id.ptr, err.text);
     ts.result = result;
+    ts.children = read_json(rows, row, 5);
     if (PQnfields(rows) > GET_COLUMNS) {
-        ts.name = text(rows, row, 5);
-        ts.args = read_json(rows, row, 6);
-        ts.kwargs = read_json(rows, row, 7);
-        ts.worker = text(rows, row, 8);
-        ts.retries = number(rows, row, 9);
-        ts.queue = text(rows, row, 10);
+        ts.name = text(rows, row, 6);
+        ts.args = read_json(rows, row, 7);
+        ts.kwargs = read_json(rows, row, 8);
+        ts.worker = text(rows, row, 9);
+        ts.retries = number(rows, row, 10);
+        ts.queue = text(rows, row, 11);
     }
     fn(arg, st, st == ST_OK ? &ts : NULL);
     json_object_put(result);
+    json_object_put(ts.children);
     json_object_put(ts.args);
     json_object_put(ts.kwargs);
 }
@@ -113,7 +109,7 @@ tell_group(const PGresult *rows, int row, struct op *op)
 {
     struct json_object *tuple = NULL;
     struct error err;
-    enum status st = read_pickle(rows, row, 1, &tuple, &err);
+    enum status st = read_value(rows, row, 1, &tuple, &err);
 
     if (st == ST_OK && !json_object_is_type(tuple, json_type_array))
         st = error_set(&err, ST_PROTO, "it is no GroupResult");

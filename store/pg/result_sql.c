@@ -4,8 +4,9 @@
  * In these texts {task} and {group} are the tables, {task.seq} and {group.seq}
  * the sequences of their ids, each quoted and with its schema; the same with a
  * "!" are string constants with that text, and {task.index} and {group.index}
- * names of indexes.  An id is only taken from a sequence for a row that is new:
- * it is an integer, and a task may be put many times. */
+ * names of indexes.  Fields with a ":" are shares of the column "children",
+ * empty for tables without it.  An id is only taken from a sequence for a row
+ * that is new: it is an integer, and a task may be put many times. */
 #include "store/pg/result_sql.h"
 
 #include <stdlib.h>
@@ -16,9 +17,9 @@ enum { SQL_MAX = 16 * 1024, NAME_LEN = 63 };
 
 #define NOW_UTC "(now() AT TIME ZONE 'UTC')"
 
-/* As SQLAlchemy makes them for Celery 5.7, whose two columns more (children and
- * stamps) older versions do not look at.  Whoever else is doing the same has
- * its way: then the name is taken when we come to it. */
+/* As SQLAlchemy makes them for Celery 5.7: older ones mind no column that they
+ * do not know, and newer ones fail without it.  Whoever else is doing the same
+ * has its way: then the name is taken when we come to it. */
 #define IF_MISSING(name, create)                              \
     "IF to_regclass({" name "!}) IS NULL THEN BEGIN " create  \
     " EXCEPTION WHEN duplicate_table OR unique_violation OR " \
@@ -29,8 +30,8 @@ enum { SQL_MAX = 16 * 1024, NAME_LEN = 63 };
                    "CREATE TABLE {task} (id INTEGER NOT NULL, task_id "       \
                    "VARCHAR(155), status VARCHAR(50), result BYTEA, "         \
                    "date_done TIMESTAMP WITHOUT TIME ZONE, traceback TEXT, "  \
-                   "children BYTEA, name VARCHAR(155), args BYTEA, kwargs "   \
-                   "BYTEA, worker "                                           \
+                   "children BYTEA, "                                         \
+                   "name VARCHAR(155), args BYTEA, kwargs BYTEA, worker "     \
                    "VARCHAR(155), retries INTEGER, queue VARCHAR(155), "      \
                    "stamps BYTEA, "                                           \
                    "PRIMARY KEY (id), UNIQUE (task_id)); "                    \
@@ -50,24 +51,24 @@ enum { SQL_MAX = 16 * 1024, NAME_LEN = 63 };
     "interval '1 microsecond' END"
 #define PUT(more_params, more_names, more_new, more_set, more_excluded)      \
     "WITH o AS MATERIALIZED (SELECT * FROM unnest($1::text[], $2::text[], "  \
-    "$3::bytea[], $4::text[], $5::bigint[]" more_params                      \
-    ") AS o(id, status, result, traceback, done" more_names ")), "           \
+    "$3::bytea[], $4::text[], $5::bigint[], $6::bytea[]" more_params         \
+    ") AS o(id, status, result, traceback, done, children" more_names ")), " \
     "u AS (UPDATE {task} t SET status = o.status, result = o.result, "       \
-    "date_done = " DONE ", traceback = o.traceback" more_set                 \
+    "date_done = " DONE ", traceback = o.traceback{:set}" more_set           \
     " FROM o WHERE t.task_id = o.id AND t.status IS DISTINCT FROM "          \
     "'SUCCESS') "                                                            \
     "INSERT INTO {task} AS t (id, task_id, status, result, date_done, "      \
-    "traceback" more_names ") SELECT nextval({task.seq!}), o.id, o.status, " \
-    "o.result, " DONE ", o.traceback" more_new                               \
+    "traceback{:name}" more_names ") SELECT nextval({task.seq!}), o.id, "    \
+    "o.status, o.result, " DONE ", o.traceback{:new}" more_new               \
     " FROM o WHERE NOT EXISTS (SELECT FROM {task} x WHERE x.task_id = o.id)" \
     " ON CONFLICT (task_id) DO UPDATE SET status = excluded.status, "        \
     "result = excluded.result, date_done = excluded.date_done, "             \
-    "traceback = excluded.traceback" more_excluded                           \
+    "traceback = excluded.traceback{:excluded}" more_excluded                \
     " WHERE t.status IS DISTINCT FROM 'SUCCESS'"
 
 #define COLUMNS                                                         \
     "SELECT o.i, t.status, t.result, t.traceback, (extract(epoch FROM " \
-    "t.date_done) * 1000000)::bigint"
+    "t.date_done) * 1000000)::bigint, {:get}"
 #define EXTENDED_COLUMNS \
     ", t.name, t.args, t.kwargs, t.worker, t.retries, t.queue"
 #define FROM_IDS                                                 \
@@ -90,8 +91,8 @@ static const struct {
     {PG_RESULT_CREATE, CREATE, NULL},
     {PG_RESULT_PUT, PUT("", "", "", "", ""), NULL},
     {PG_RESULT_PUT_EXTENDED,
-     PUT(", $6::text[], $7::bytea[], $8::bytea[], $9::text[], $10::bigint[], "
-         "$11::text[]",
+     PUT(", $7::text[], $8::bytea[], $9::bytea[], $10::text[], "
+         "$11::bigint[], $12::text[]",
          ", name, args, kwargs, worker, retries, queue",
          ", o.name, o.args, o.kwargs, o.worker, o.retries, o.queue",
          ", name = o.name, args = o.args, kwargs = o.kwargs, worker = "
@@ -234,13 +235,31 @@ add_name(struct buf *b, const char *name, bool literal)
     buf_addf(b, "'");
 }
 
+/* What stands for the column of the children, and for its lack. */
 static void
-add_field(struct buf *b, struct slice field, char names[6][256])
+add_children(struct buf *b, struct slice field, bool childless)
+{
+    static const char *const shares[][3] = {
+        {":name", ", children", ""},
+        {":new", ", o.children", ""},
+        {":set", ", children = o.children", ""},
+        {":excluded", ", children = excluded.children", ""},
+        {":get", "t.children", "NULL::bytea"},
+    };
+
+    for (size_t i = 0; i < sizeof(shares) / sizeof(*shares); i++)
+        if (slice_is(field, shares[i][0]))
+            buf_add(b, slice_of(shares[i][childless ? 2 : 1]));
+}
+
+static void
+add_field(struct buf *b, struct slice field, char names[6][256], bool childless)
 {
     static const char *const fields[] = {"task",  "task.seq",  "task.index",
                                          "group", "group.seq", "group.index"};
     bool literal = field.len > 0 && field.ptr[field.len - 1] == '!';
 
+    add_children(b, field, childless);
     field.len -= literal;
     for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++)
         if (slice_is(field, fields[i]))
@@ -248,7 +267,7 @@ add_field(struct buf *b, struct slice field, char names[6][256])
 }
 
 static enum status
-expand(const char *template, char names[6][256], char **out)
+expand(const char *template, char names[6][256], bool childless, char **out)
 {
     struct buf b;
     enum status st;
@@ -261,12 +280,31 @@ expand(const char *template, char names[6][256], char **out)
         template += n;
         if (*template == '{') {
             n = strcspn(++template, "}");
-            add_field(&b, (struct slice){template, n}, names);
+            add_field(&b, (struct slice){template, n}, names, childless);
             template += n + 1;
         }
     }
     st = buf_take(&b, out, NULL);
     buf_fini(&b);
+    return st;
+}
+
+static enum status
+expand_all(struct result_sql *s, bool extended, char names[6][256])
+{
+    enum status st = ST_OK;
+
+    for (size_t i = 0;
+         i < sizeof(templates) / sizeof(*templates) && st == ST_OK; i++) {
+        enum pg_kind kind = templates[i].kind;
+        const char *text = extended && templates[i].extended != NULL
+                               ? templates[i].extended
+                               : templates[i].plain;
+
+        st = expand(text, names, false, &s->text[0][kind]);
+        if (st == ST_OK)
+            st = expand(text, names, true, &s->text[1][kind]);
+    }
     return st;
 }
 
@@ -278,15 +316,8 @@ result_sql_init(struct result_sql *s, const struct config *config,
     enum status st = read_names(config, names, err);
 
     *s = (struct result_sql){0};
-    for (size_t i = 0;
-         i < sizeof(templates) / sizeof(*templates) && st == ST_OK; i++) {
-        const char *text = templates[i].plain;
-
-        if (config->result_extended && templates[i].extended != NULL)
-            text = templates[i].extended;
-        if (expand(text, names, &s->text[templates[i].kind]) != ST_OK)
-            st = error_set(err, ST_NOMEM, "result backend: no memory");
-    }
+    if (st == ST_OK && expand_all(s, config->result_extended, names) != ST_OK)
+        st = error_set(err, ST_NOMEM, "result backend: no memory");
     if (st != ST_OK)
         result_sql_fini(s);
     return st;
@@ -295,8 +326,9 @@ result_sql_init(struct result_sql *s, const struct config *config,
 void
 result_sql_fini(struct result_sql *s)
 {
-    for (enum pg_kind k = 0; k < PG_KINDS; k++) {
-        free(s->text[k]);
-        s->text[k] = NULL;
-    }
+    for (int i = 0; i < 2; i++)
+        for (enum pg_kind k = 0; k < PG_KINDS; k++) {
+            free(s->text[i][k]);
+            s->text[i][k] = NULL;
+        }
 }

@@ -7,7 +7,10 @@
 /* The SQL over Celery's own tables.  Their names are settings, so that it is
  * made when a backend is opened; all values are parameters. */
 struct result_sql {
-    char *text[PG_KINDS]; /* owned; NULL: no statement of a result backend */
+    /* Owned; NULL: no statement of a result backend.  [1]: for tables made
+     * before Celery 5.7, which have no column for the children. */
+    char *text[2][PG_KINDS];
+    bool childless; /* which of them: the caller's to set */
 };
 
 /* ST_INVALID: database_table_names or database_table_schemas is no JSON object

@@ -216,6 +216,53 @@ DB(cleanup_deletes_all_that_has_expired)
                  1);
 }
 
+/* Tables made by a Celery before 5.7. */
+DB(tables_without_the_newer_columns_are_used)
+{
+    put_and_wait(r, "id-1", "SUCCESS", "1");
+    pg_server_run(result_rig_pg(r), "ALTER TABLE celery_taskmeta DROP COLUMN "
+                                    "children, DROP COLUMN stamps");
+    result_rig_close(r, 1000);
+    result_rig_open(r);
+    cr_assert_not_null(r->r->ops->watch(r->r, str("id-2"), result_rig_note, r));
+    result_rig_run(r, 200);
+    cr_assert_str_eq(stored(r, "id-1"), "SUCCESS 1");
+    put_and_wait(r, "id-2", "SUCCESS", "2");
+    cr_assert_str_eq(stored(r, "id-2"), "SUCCESS 2");
+}
+
+/* Celery 5.7 and newer write the result serializer's bytes, not a pickle. */
+DB(json_in_the_tables_is_read)
+{
+    put_and_wait(r, "id", "STARTED", "1");
+    pg_server_run(result_rig_pg(r),
+                  "UPDATE celery_taskmeta SET status = 'FAILURE', result = "
+                  "convert_to('[1, {\"a\": null}]', 'UTF8')");
+    cr_assert_str_eq(stored(r, "id"), "FAILURE [1, {\"a\": null}]");
+    save(r, "g", "[[\"g\", null], []]");
+    pg_server_run(result_rig_pg(r),
+                  "UPDATE celery_tasksetmeta SET result = convert_to("
+                  "'[[\"g\", null], [[[\"a\", null], null]]]', 'UTF8')");
+    cr_assert_str_eq(saved(r, "g"), "[[\"g\", null], [[[\"a\", null], null]]]");
+}
+
+DB(children_are_kept)
+{
+    struct task_state ts = state(r, "id", "SUCCESS", "1");
+    int before = r->calls;
+
+    ts.children = json_tokener_parse("[[[\"child\", null], null]]");
+    r->r->ops->put(r->r, &ts, result_rig_note, r);
+    cr_assert(result_rig_wait(r, before + 1, 3000));
+    json_object_put(ts.children);
+    cr_assert_eq(
+        pg_server_number(result_rig_pg(r),
+                         "SELECT count(*) FROM celery_taskmeta WHERE "
+                         "convert_from(children, 'UTF8')::json#>>'{0,0,0}' = "
+                         "'child'"),
+        1);
+}
+
 Test(result_db, names_of_tables_are_checked)
 {
     static const char *const bad[] = {
