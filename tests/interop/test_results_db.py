@@ -182,8 +182,9 @@ def test_values_that_json_has_not_come_as_kombu_writes_them(app, results):
         backend.store_result(f"typed-{kind}", {"v": value}, "SUCCESS")
         got = lovage_result(results, f"typed-{kind}")
         assert json.loads(got.stdout) == {"v": {"__type__": kind, "__value__": text}}
-    backend.store_result("a-set", {3}, "SUCCESS")
-    assert lovage_result(results, "a-set").stdout == "[3]\n"
+    if celery.VERSION < (5, 7):  # since then JSON, which has no sets
+        backend.store_result("a-set", {3}, "SUCCESS")
+        assert lovage_result(results, "a-set").stdout == "[3]\n"
 
 
 def test_results_and_groups_are_json_since_celery_5_7(app, results, sql, worker):
