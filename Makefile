@@ -15,7 +15,7 @@ B       := build/$(VARIANT)$(if $(findstring clang,$(CC)),-clang)
 VERSION := $(shell cat VERSION)
 
 # civetweb has no pkg-config file in Debian 12.
-PKGS    := libuv json-c hiredis librabbitmq libcurl libpq openssl zlib liblzma libzstd libpcre2-8
+PKGS    := libuv json-c hiredis librabbitmq libcurl libpq openssl zlib liblzma libzstd libpcre2-8 msgpack
 SYSLIBS := -lcivetweb -lbz2 -ldl -lpthread -lm
 
 DIRS    := base protocol store store/redis store/amqp store/pg store/rpc worker worker/llm api cli

@@ -1,142 +1,73 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* msgpack to JSON's values and back.  By hand: it is as short as the glue to a
- * library would be, and bounded where a peer chooses the sizes. */
+/* msgpack to JSON's values and back, by msgpack-c.  Its unpacker proper nests
+ * 32 deep and reserves what an array announces: five bytes made it ask for
+ * 4 GB.  So its template is filled in with callbacks that make json-c's values
+ * as the elements come, with a stack as deep as JSON may nest. */
 #include "protocol/msgpack.h"
 
+#include <msgpack/pack.h>
+#include <msgpack/unpack.h>
 #include <string.h>
 
 #include "base/utf8.h"
 #include "protocol/base64.h"
 
-/* The first bytes of values whose size follows; also of the two next larger. */
-enum {
-    NIL = 0xc0,
-    FALSE_ = 0xc2,
-    TRUE_ = 0xc3,
-    BIN8 = 0xc4,
-    FLOAT32 = 0xca,
-    FLOAT64 = 0xcb,
-    UINT8 = 0xcc,
-    INT8 = 0xd0,
-    STR8 = 0xd9,
-    ARRAY16 = 0xdc,
-    MAP16 = 0xde,
-    FIXMAP = 0x80,
-    FIXARRAY = 0x90,
-    FIXSTR = 0xa0,
-    NEGATIVE = 0xe0
+#define MSGPACK_EMBED_STACK_SIZE JSON_DEPTH
+#include <msgpack/unpack_define.h>
+
+struct reader {
+    enum status st; /* of the callback that failed */
+    struct error *err;
 };
 
 /* ---- writing ---- */
 
-static void
-add_byte(struct buf *out, unsigned byte)
+static int
+write_bytes(void *data, const char *bytes, size_t n)
 {
-    char c = (char)byte;
-
-    buf_add(out, (struct slice){&c, 1});
-}
-
-/* A byte, then the n lowest bytes of v, most significant first. */
-static void
-add_number(struct buf *out, unsigned first, uint64_t v, int n)
-{
-    char bytes[9] = {(char)first};
-
-    for (int i = 0; i < n; i++)
-        bytes[1 + i] = (char)(v >> (8 * (n - 1 - i)));
-    buf_add(out, (struct slice){bytes, (size_t)n + 1});
-}
-
-static void
-add_unsigned(struct buf *out, uint64_t v)
-{
-    if (v < 0x80)
-        add_byte(out, (unsigned)v);
-    else if (v <= UINT8_MAX)
-        add_number(out, UINT8, v, 1);
-    else if (v <= UINT16_MAX)
-        add_number(out, UINT8 + 1, v, 2);
-    else if (v <= UINT32_MAX)
-        add_number(out, UINT8 + 2, v, 4);
-    else
-        add_number(out, UINT8 + 3, v, 8);
-}
-
-static void
-add_negative(struct buf *out, int64_t v)
-{
-    if (v >= -32)
-        add_byte(out, (unsigned)v & 0xff);
-    else if (v >= INT8_MIN)
-        add_number(out, INT8, (uint64_t)v, 1);
-    else if (v >= INT16_MIN)
-        add_number(out, INT8 + 1, (uint64_t)v, 2);
-    else if (v >= INT32_MIN)
-        add_number(out, INT8 + 2, (uint64_t)v, 4);
-    else
-        add_number(out, INT8 + 3, (uint64_t)v, 8);
-}
-
-/* The head of what has n bytes or elements.  small: the first byte of those
- * with less than limit; first: of those with a size of 16 bits. */
-static void
-add_size(struct buf *out, size_t n, unsigned small, size_t limit,
-         unsigned first)
-{
-    if (n < limit)
-        add_byte(out, small | (unsigned)n);
-    else if (n <= UINT16_MAX)
-        add_number(out, first, n, 2);
-    else
-        add_number(out, first + 1, n, 4);
+    buf_add(data, (struct slice){bytes, n});
+    return 0; /* a buf keeps its failure */
 }
 
 static enum status
-add_string(struct buf *out, struct slice s, struct error *err)
+pack_string(msgpack_packer *pk, struct slice s, struct error *err)
 {
     if (s.len > UINT32_MAX)
         return error_set(err, ST_TOOBIG, "msgpack: a string of %zu bytes",
                          s.len);
-    if (s.len >= 32 && s.len <= UINT8_MAX)
-        add_number(out, STR8, s.len, 1);
-    else
-        add_size(out, s.len, FIXSTR, 32, STR8 + 1);
-    buf_add(out, s);
+    (void)msgpack_pack_str_with_body(pk, s.ptr, s.len);
     return ST_OK;
 }
 
 static enum status
-add_double(struct buf *out, struct json_object *v, struct error *err)
+pack_double(msgpack_packer *pk, struct json_object *v, struct error *err)
 {
     const char *text = json_object_get_userdata(v);
-    double d = json_object_get_double(v);
-    uint64_t bits;
 
     /* To json-c an integer beyond 64 bits is a double with its source text. */
     if (text != NULL && *text != '\0' &&
         strspn(text, "-0123456789") == strlen(text))
         return error_set(err, ST_INVALID,
                          "msgpack: an integer of more than 64 bits");
-    memcpy(&bits, &d, sizeof bits);
-    add_number(out, FLOAT64, bits, 8);
+    (void)msgpack_pack_double(pk, json_object_get_double(v));
     return ST_OK;
 }
 
-static enum status add_value(struct buf *out, struct json_object *v, int depth,
-                             struct error *err);
+static enum status pack_value(msgpack_packer *pk, struct json_object *v,
+                              int depth, struct error *err);
 
 static enum status
-add_object(struct buf *out, struct json_object *v, int depth, struct error *err)
+pack_object(msgpack_packer *pk, struct json_object *v, int depth,
+            struct error *err)
 {
     enum status st = ST_OK;
 
-    add_size(out, (size_t)json_object_object_length(v), FIXMAP, 16, MAP16);
+    (void)msgpack_pack_map(pk, (size_t)json_object_object_length(v));
     json_object_object_foreach(v, key, member)
     {
-        st = add_string(out, slice_of(key), err);
+        st = pack_string(pk, slice_of(key), err);
         if (st == ST_OK)
-            st = add_value(out, member, depth, err);
+            st = pack_value(pk, member, depth, err);
         if (st != ST_OK)
             break;
     }
@@ -144,328 +75,279 @@ add_object(struct buf *out, struct json_object *v, int depth, struct error *err)
 }
 
 static enum status
-add_array(struct buf *out, struct json_object *v, int depth, struct error *err)
+pack_array(msgpack_packer *pk, struct json_object *v, int depth,
+           struct error *err)
 {
     size_t n = json_object_array_length(v);
     enum status st = ST_OK;
 
-    add_size(out, n, FIXARRAY, 16, ARRAY16);
+    (void)msgpack_pack_array(pk, n);
     for (size_t i = 0; i < n && st == ST_OK; i++)
-        st = add_value(out, json_object_array_get_idx(v, i), depth, err);
+        st = pack_value(pk, json_object_array_get_idx(v, i), depth, err);
     return st;
 }
 
 static enum status
-add_value(struct buf *out, struct json_object *v, int depth, struct error *err)
+pack_value(msgpack_packer *pk, struct json_object *v, int depth,
+           struct error *err)
 {
-    if (depth == 0)
+    enum json_type type = json_object_get_type(v);
+
+    if (depth == 0 && (type == json_type_array || type == json_type_object))
         return error_set(err, ST_TOOBIG, "msgpack: nested too deep");
-    switch (json_object_get_type(v)) {
+    switch (type) {
     case json_type_null:
-        add_byte(out, NIL);
+        (void)msgpack_pack_nil(pk);
         return ST_OK;
     case json_type_boolean:
-        add_byte(out, json_object_get_boolean(v) ? TRUE_ : FALSE_);
+        (void)(json_object_get_boolean(v) ? msgpack_pack_true(pk)
+                                          : msgpack_pack_false(pk));
         return ST_OK;
     case json_type_int:
-        if (json_object_get_int64(v) < 0)
-            add_negative(out, json_object_get_int64(v));
-        else
-            add_unsigned(out, json_object_get_uint64(v));
+        (void)(json_object_get_int64(v) < 0
+                   ? msgpack_pack_int64(pk, json_object_get_int64(v))
+                   : msgpack_pack_uint64(pk, json_object_get_uint64(v)));
         return ST_OK;
     case json_type_double:
-        return add_double(out, v, err);
+        return pack_double(pk, v, err);
     case json_type_string:
-        return add_string(out, json_str(v), err);
+        return pack_string(pk, json_str(v), err);
     case json_type_array:
-        return add_array(out, v, depth - 1, err);
+        return pack_array(pk, v, depth - 1, err);
     default:
-        return add_object(out, v, depth - 1, err);
+        return pack_object(pk, v, depth - 1, err);
     }
 }
+
+/* ---- reading: what the template calls; negative stops it ---- */
+
+/* The template widens the argument of what is written as a smaller type. */
+#define on_uint8  on_uint64
+#define on_uint16 on_uint64
+#define on_uint32 on_uint64
+#define on_int8   on_int64
+#define on_int16  on_int64
+#define on_int32  on_int64
+#define on_float  on_double
+
+static int
+fail(struct reader *r, const char *what)
+{
+    r->st = error_set(r->err, ST_PROTO, "msgpack: %s", what);
+    return MSGPACK_UNPACK_PARSE_ERROR;
+}
+
+static int
+no_memory(struct reader *r)
+{
+    r->st = error_set(r->err, ST_NOMEM, "no memory for a value");
+    return MSGPACK_UNPACK_NOMEM_ERROR;
+}
+
+static int
+made(struct reader *r, struct json_object *v, struct json_object **out)
+{
+    *out = v;
+    return v != NULL ? 0 : no_memory(r);
+}
+
+static struct json_object *
+on_root(struct reader *r)
+{
+    (void)r;
+    return NULL;
+}
+
+static int
+on_nil(struct reader *r, struct json_object **out)
+{
+    (void)r;
+    *out = NULL;
+    return 0;
+}
+
+static int
+on_true(struct reader *r, struct json_object **out)
+{
+    return made(r, json_object_new_boolean(1), out);
+}
+
+static int
+on_false(struct reader *r, struct json_object **out)
+{
+    return made(r, json_object_new_boolean(0), out);
+}
+
+static int
+on_uint64(struct reader *r, uint64_t v, struct json_object **out)
+{
+    return made(r, json_object_new_uint64(v), out);
+}
+
+static int
+on_int64(struct reader *r, int64_t v, struct json_object **out)
+{
+    return made(r, json_object_new_int64(v), out);
+}
+
+static int
+on_double(struct reader *r, double v, struct json_object **out)
+{
+    return made(r, json_new_double(v), out);
+}
+
+static int
+on_str(struct reader *r, const char *base, const char *p, unsigned n,
+       struct json_object **out)
+{
+    struct slice s = {n > 0 ? p : "", n}; /* an empty one's p says nothing */
+
+    (void)base;
+    if (!utf8_valid(s))
+        return fail(r, "a string that is no UTF-8");
+    return made(r, json_new_str(s), out);
+}
+
+static int
+on_bin(struct reader *r, const char *base, const char *p, unsigned n,
+       struct json_object **out)
+{
+    struct json_object *o = json_object_new_object();
+    struct buf b;
+    enum status st;
+
+    (void)base;
+    buf_init(&b, (size_t)n * 2 + 8);
+    base64_add(&b, (struct slice){n > 0 ? p : "", n});
+    st = b.failed || o == NULL ? ST_NOMEM : ST_OK;
+    if (st == ST_OK)
+        st = json_set(o, "__type__", json_new_str(slice_of("base64")));
+    if (st == ST_OK)
+        st = json_set(
+            o, "__value__",
+            json_new_str((struct slice){b.len > 0 ? b.data : "", b.len}));
+    buf_fini(&b);
+    if (st != ST_OK) {
+        json_object_put(o);
+        o = NULL;
+    }
+    return made(r, o, out);
+}
+
+static int
+on_ext(struct reader *r, const char *base, const char *p, unsigned n,
+       struct json_object **out)
+{
+    (void)base, (void)p, (void)n, (void)out;
+    return fail(r, "a type that JSON does not have");
+}
+
+static int
+on_array(struct reader *r, unsigned n, struct json_object **out)
+{
+    (void)n; /* the peer's word: nothing is reserved for it */
+    return made(r, json_object_new_array(), out);
+}
+
+static int
+on_array_item(struct reader *r, struct json_object **a, struct json_object *v)
+{
+    enum status st = v == NULL ? json_append_null(*a) : json_append(*a, v);
+
+    return st == ST_OK ? 0 : no_memory(r);
+}
+
+static int
+on_map(struct reader *r, unsigned n, struct json_object **out)
+{
+    (void)n;
+    return made(r, json_object_new_object(), out);
+}
+
+/* The key stays the template's when this fails: release() puts it. */
+static int
+on_map_item(struct reader *r, struct json_object **o, struct json_object *key,
+            struct json_object *v)
+{
+    struct slice name = json_str(key);
+    enum status st;
+
+    if (name.ptr == NULL || memchr(name.ptr, '\0', name.len) != NULL) {
+        json_object_put(v);
+        return fail(r, name.ptr == NULL ? "a key that is no string"
+                                        : "a key with U+0000");
+    }
+    st = v == NULL ? json_set_null(*o, name.ptr) : json_set(*o, name.ptr, v);
+    if (st != ST_OK)
+        return no_memory(r);
+    json_object_put(key);
+    return 0;
+}
+
+#define msgpack_unpack_struct(name)     struct unpack##name
+#define msgpack_unpack_func(type, name) static type unpack##name
+#define msgpack_unpack_callback(name)   on##name
+#define msgpack_unpack_object           struct json_object *
+#define msgpack_unpack_user             struct reader
+#include <msgpack/unpack_template.h>
+
+/* Puts what is open where the template stopped. */
+static void
+release(struct unpack_context *ctx)
+{
+    for (unsigned i = 0; i < ctx->top; i++) {
+        json_object_put(ctx->stack[i].obj);
+        if (ctx->stack[i].ct == MSGPACK_CT_MAP_VALUE)
+            json_object_put(ctx->stack[i].map_key);
+    }
+}
+
+/* Why the template stopped with ret; r->st says it if it was a callback. */
+static enum status
+stopped(struct reader *r, int ret)
+{
+    if (r->st == ST_OK)
+        (void)fail(r, ret == 0 ? "cut short"
+                      : ret == MSGPACK_UNPACK_NOMEM_ERROR
+                          ? "nested too deep"
+                          : "a type that there is not");
+    return r->st;
+}
+
+/* ---- ---- */
 
 enum status
 msgpack_encode(struct json_object *v, struct buf *out, struct error *err)
 {
-    enum status st = add_value(out, v, JSON_DEPTH + 1, err);
+    msgpack_packer pk;
+    enum status st;
 
+    msgpack_packer_init(&pk, out, write_bytes);
+    st = pack_value(&pk, v, JSON_DEPTH, err);
     if (st == ST_OK && out->failed)
         st = error_set(err, ST_TOOBIG, "msgpack is too large");
     return st;
 }
 
-/* ---- reading ---- */
-
-struct reader {
-    const unsigned char *p, *end;
-    struct error *err;
-};
-
-static enum status
-broken(struct reader *r, const char *what)
-{
-    return error_set(r->err, ST_PROTO, "msgpack: %s", what);
-}
-
-/* A number of n bytes, most significant first. */
-static enum status
-read_number(struct reader *r, size_t n, uint64_t *out)
-{
-    if ((size_t)(r->end - r->p) < n)
-        return broken(r, "cut short");
-    *out = 0;
-    while (n-- > 0)
-        *out = *out << 8 | *r->p++;
-    return ST_OK;
-}
-
-static enum status
-made(struct json_object *v, struct json_object **out)
-{
-    *out = v;
-    return v != NULL ? ST_OK : ST_NOMEM;
-}
-
-static enum status
-read_bytes(struct reader *r, uint64_t n, struct slice *out)
-{
-    if ((uint64_t)(r->end - r->p) < n)
-        return broken(r, "cut short");
-    *out = (struct slice){(const char *)r->p, (size_t)n};
-    r->p += n;
-    return ST_OK;
-}
-
-static enum status
-read_string(struct reader *r, uint64_t n, struct slice *out)
-{
-    enum status st = read_bytes(r, n, out);
-
-    if (st == ST_OK && !utf8_valid(*out))
-        st = broken(r, "a string that is no UTF-8");
-    return st;
-}
-
-static enum status
-read_text(struct reader *r, uint64_t n, struct json_object **out)
-{
-    struct slice s;
-    enum status st = read_string(r, n, &s);
-
-    return st == ST_OK ? made(json_new_str(s), out) : st;
-}
-
-static enum status
-read_binary(struct reader *r, uint64_t n, struct json_object **out)
-{
-    struct json_object *o = NULL;
-    struct slice s;
-    struct buf b;
-    enum status st = read_bytes(r, n, &s);
-
-    buf_init(&b, s.len * 2 + 8);
-    if (st != ST_OK)
-        goto out;
-    base64_add(&b, s);
-    o = json_object_new_object();
-    st = b.failed || o == NULL ? ST_NOMEM : ST_OK;
-    if (st == ST_OK)
-        st = json_set(o, "__type__", json_new_str(slice_of("base64")));
-    if (st == ST_OK)
-        st = json_set(o, "__value__",
-                      json_new_str((struct slice){b.data, b.len}));
-    if (st == ST_OK) {
-        *out = o;
-        o = NULL;
-    }
-out:
-    json_object_put(o);
-    buf_fini(&b);
-    return st;
-}
-
-static enum status
-read_float(struct reader *r, unsigned first, struct json_object **out)
-{
-    uint64_t bits;
-    enum status st = read_number(r, first == FLOAT32 ? 4 : 8, &bits);
-    uint32_t bits32 = (uint32_t)bits;
-    double d;
-    float f;
-
-    if (st != ST_OK)
-        return st;
-    memcpy(&d, &bits, sizeof d);
-    memcpy(&f, &bits32, sizeof f);
-    return made(json_new_double(first == FLOAT32 ? (double)f : d), out);
-}
-
-static enum status
-read_int(struct reader *r, unsigned first, struct json_object **out)
-{
-    bool is_signed = first >= INT8;
-    unsigned log = is_signed ? first - INT8 : first - UINT8;
-    unsigned spare = 64 - (8u << log);
-    uint64_t v;
-    enum status st = read_number(r, (size_t)1 << log, &v);
-
-    if (st != ST_OK)
-        return st;
-    if (!is_signed)
-        return made(json_object_new_uint64(v), out);
-    v <<= spare; /* the sign comes to the top, and down again */
-    return made(json_object_new_int64((int64_t)v / ((int64_t)1 << spare)), out);
-}
-
-static enum status read_value(struct reader *r, int depth,
-                              struct json_object **out);
-
-static enum status
-read_array(struct reader *r, uint64_t n, int depth, struct json_object **out)
-{
-    struct json_object *a, *v;
-    enum status st = ST_OK;
-
-    if (n > (uint64_t)(r->end - r->p))
-        return broken(r, "cut short");
-    a = json_object_new_array();
-    if (a == NULL)
-        return ST_NOMEM;
-    for (uint64_t i = 0; i < n && st == ST_OK; i++) {
-        st = read_value(r, depth, &v);
-        if (st == ST_OK)
-            st = v == NULL ? json_append_null(a) : json_append(a, v);
-    }
-    if (st == ST_OK)
-        *out = a;
-    else
-        json_object_put(a);
-    return st;
-}
-
-static enum status
-read_key(struct reader *r, char **out)
-{
-    unsigned first = r->p < r->end ? *r->p++ : NIL;
-    struct slice s;
-    uint64_t n = first & 0x1f;
-    enum status st = ST_OK;
-
-    if (first >= STR8 && first <= STR8 + 2)
-        st = read_number(r, (size_t)1 << (first - STR8), &n);
-    else if ((first & 0xe0) != FIXSTR)
-        return broken(r, "a key that is no string");
-    if (st == ST_OK)
-        st = read_string(r, n, &s);
-    if (st != ST_OK)
-        return st;
-    if (memchr(s.ptr, '\0', s.len) != NULL)
-        return broken(r, "a key with U+0000");
-    *out = strndup(s.ptr, s.len);
-    return *out != NULL ? ST_OK : ST_NOMEM;
-}
-
-static enum status
-read_map(struct reader *r, uint64_t n, int depth, struct json_object **out)
-{
-    struct json_object *o, *v;
-    enum status st = ST_OK;
-    char *key = NULL;
-
-    if (n > (uint64_t)(r->end - r->p))
-        return broken(r, "cut short");
-    o = json_object_new_object();
-    if (o == NULL)
-        return ST_NOMEM;
-    for (uint64_t i = 0; i < n && st == ST_OK; i++) {
-        st = read_key(r, &key);
-        if (st == ST_OK)
-            st = read_value(r, depth, &v);
-        if (st == ST_OK)
-            st = v == NULL ? json_set_null(o, key) : json_set(o, key, v);
-        free(key);
-        key = NULL;
-    }
-    if (st == ST_OK)
-        *out = o;
-    else
-        json_object_put(o);
-    return st;
-}
-
-/* What has its size in the bytes after the first. */
-static enum status
-read_sized(struct reader *r, unsigned first, int depth,
-           struct json_object **out)
-{
-    uint64_t n = 0;
-    enum status st;
-
-    if (first >= ARRAY16) {
-        st = read_number(r, (first & 1) != 0 ? 4 : 2, &n);
-        if (st != ST_OK)
-            return st;
-        return first < MAP16 ? read_array(r, n, depth, out)
-                             : read_map(r, n, depth, out);
-    }
-    if (first >= STR8) {
-        st = read_number(r, (size_t)1 << (first - STR8), &n);
-        return st == ST_OK ? read_text(r, n, out) : st;
-    }
-    st = read_number(r, (size_t)1 << (first - BIN8), &n);
-    return st == ST_OK ? read_binary(r, n, out) : st;
-}
-
-static enum status
-read_value(struct reader *r, int depth, struct json_object **out)
-{
-    unsigned first;
-
-    *out = NULL;
-    if (depth == 0)
-        return broken(r, "nested too deep");
-    if (r->p == r->end)
-        return broken(r, "cut short");
-    first = *r->p++;
-    if (first < FIXMAP)
-        return made(json_object_new_int64(first), out);
-    if (first < FIXARRAY)
-        return read_map(r, first & 0x0f, depth - 1, out);
-    if (first < FIXSTR)
-        return read_array(r, first & 0x0f, depth - 1, out);
-    if (first < NIL)
-        return read_text(r, first & 0x1f, out);
-    if (first >= NEGATIVE)
-        return made(json_object_new_int64((int64_t)first - 256), out);
-    if (first == NIL)
-        return ST_OK;
-    if (first == FALSE_ || first == TRUE_)
-        return made(json_object_new_boolean(first == TRUE_), out);
-    if (first == FLOAT32 || first == FLOAT64)
-        return read_float(r, first, out);
-    if (first >= UINT8 && first <= INT8 + 3)
-        return read_int(r, first, out);
-    if ((first >= BIN8 && first <= BIN8 + 2) || first >= STR8)
-        return read_sized(r, first, depth - 1, out);
-    return broken(r, "a type that JSON does not have");
-}
-
 enum status
 msgpack_decode(struct slice bytes, struct json_object **out, struct error *err)
 {
-    struct reader r = {.p = (const unsigned char *)bytes.ptr, .err = err};
-    struct json_object *v = NULL;
-    enum status st;
+    struct unpack_context ctx;
+    size_t used = 0;
+    int ret = 0;
 
-    r.end = r.p + bytes.len;
-    st = read_value(&r, JSON_DEPTH + 1, &v);
-    if (st == ST_OK && r.p != r.end)
-        st = broken(&r, "bytes after its end");
-    if (st == ST_NOMEM)
-        st = error_set(err, st, "no memory for a value");
-    if (st == ST_OK)
-        *out = v;
-    else
-        json_object_put(v);
-    return st;
+    ctx.user = (struct reader){.err = err};
+    unpack_init(&ctx);
+    if (bytes.len > 0)
+        ret = unpack_execute(&ctx, bytes.ptr, bytes.len, &used);
+    if (ret <= 0) {
+        release(&ctx);
+        return stopped(&ctx.user, ret);
+    }
+    if (used < bytes.len) {
+        json_object_put(unpack_data(&ctx));
+        return error_set(err, ST_PROTO, "msgpack: bytes after its end");
+    }
+    *out = unpack_data(&ctx);
+    return ST_OK;
 }

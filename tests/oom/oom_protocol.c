@@ -6,6 +6,7 @@
 #include "protocol/compress.h"
 #include "protocol/control.h"
 #include "protocol/envelope.h"
+#include "protocol/msgpack.h"
 #include "protocol/signature.h"
 #include "protocol/state.h"
 #include "protocol/typed_json.h"
@@ -189,6 +190,27 @@ control(void)
         json_object_put(v);
 }
 
+static void
+msgpack(void)
+{
+    static const char packed[] = "\x82\xa1k\x92\xc4\x01z\xcb?\xf8\0\0\0\0\0"
+                                 "\0\xa1l\x81\xa1m\x93\xc0\xc3\xcc\x80";
+    struct json_object *v = NULL;
+    struct error err;
+    enum status st;
+    struct buf b;
+
+    st = msgpack_decode((struct slice){packed, sizeof packed - 1}, &v, &err);
+    assert(st == ST_OK || st == ST_NOMEM);
+    if (st != ST_OK)
+        return;
+    buf_init(&b, 4096);
+    st = msgpack_encode(v, &b, &err);
+    assert(st == ST_OK || b.nomem);
+    buf_fini(&b);
+    json_object_put(v);
+}
+
 int
 main(void)
 {
@@ -198,5 +220,6 @@ main(void)
     oom_torture(canvas);
     oom_torture(state);
     oom_torture(control);
+    oom_torture(msgpack);
     return 0;
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "protocol/content.h"
 #include "tests/support/data.h"
@@ -156,11 +157,35 @@ Test(msgpack, what_others_may_write_is_read_too)
 Test(msgpack, what_is_damaged_or_no_json_is_refused)
 {
     static const char *const cases[] = {
-        "",           "c1",         "cc",           "cf00",       "a2",
-        "a161c0",     "92c0",       "dd7fffffffc0", "df7fffffff", "8101c0",
-        "81c4016101", "81a2610001", "a1ff",         "c702",       "d40101",
-        "c7010100",   "dbffffffff", "81a161",       "d9",         "c5",
-        "cb00",       "81a1ff01",
+        "",
+        "c1",
+        "cc",
+        "cf00",
+        "a2",
+        "a161c0",
+        "92c0",
+        "dd7fffffffc0",
+        "df7fffffff",
+        "8101c0",
+        "81c4016101",
+        "81a2610001",
+        "a1ff",
+        "c702",
+        "d40101",
+        "c7010100",
+        "dbffffffff",
+        "81a161",
+        "d9",
+        "c5",
+        "cb00",
+        "81a1ff01",
+        "81c0c0",
+        "8190c0",
+        "818201020304",
+        "82a16101a162",
+        "9281a16192c1",
+        "c9ffffffff",
+        "c803",
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -199,7 +224,53 @@ Test(msgpack, nesting_has_an_end)
     deep[JSON_DEPTH + 1] = (char)0xc0;
     cr_expect_eq(msgpack_decode((struct slice){deep, sizeof deep}, &v, &err),
                  ST_PROTO);
+    cr_expect_not_null(strstr(err.text, "too deep"));
 }
+
+Test(msgpack, what_is_written_nests_as_deep_as_what_is_read)
+{
+    struct json_object *v = json_object_new_array();
+    struct error err;
+    struct buf b;
+
+    for (int depth = 1; depth < JSON_DEPTH; depth++) {
+        struct json_object *outer = json_object_new_array();
+        cr_assert_eq(json_append(outer, v), ST_OK);
+        v = outer;
+    }
+    buf_init(&b, 1 << 20);
+    cr_expect_eq(msgpack_encode(v, &b, &err), ST_OK);
+    json_object_put(v);
+    cr_assert_eq(msgpack_decode((struct slice){b.data, b.len}, &v, &err),
+                 ST_OK);
+    struct json_object *outer = json_object_new_array();
+    cr_assert_eq(json_append(outer, v), ST_OK);
+    cr_expect_eq(msgpack_encode(outer, &b, &err), ST_TOOBIG);
+    json_object_put(outer);
+    buf_fini(&b);
+}
+
+/* ASan's shadow needs more address space than the limit leaves. */
+#ifndef __SANITIZE_ADDRESS__
+Test(msgpack, what_is_announced_is_not_reserved)
+{
+    struct rlimit before, limit;
+    struct json_object *v = NULL;
+    char bytes[32 * 5];
+    struct error err;
+
+    for (size_t i = 0; i < sizeof bytes; i += 5)
+        memcpy(bytes + i, "\xdd\x05\xf5\xe1\x00", 5);
+    cr_assert_eq(getrlimit(RLIMIT_AS, &before), 0);
+    limit = before;
+    limit.rlim_cur = 1 << 30;
+    cr_assert_eq(setrlimit(RLIMIT_AS, &limit), 0);
+    cr_expect_eq(msgpack_decode((struct slice){bytes, sizeof bytes}, &v, &err),
+                 ST_PROTO, "%s", err.text);
+    cr_expect_not_null(strstr(err.text, "cut short"));
+    cr_assert_eq(setrlimit(RLIMIT_AS, &before), 0);
+}
+#endif
 
 Test(msgpack, a_full_buffer_is_told)
 {
