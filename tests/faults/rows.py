@@ -155,8 +155,15 @@ ROWS = [
     Row("partition", partition, proxied=True, seconds=20),
     Row("resets", resets, proxied=True),
     Row("out of memory", alarm, seconds=10, share=2),
-    Row("restart, celery publishing", restart, publishing="celery"),
-    Row("kill, celery publishing", crash, publishing="celery"),
+    # The worker is as fast as the producer: what waits for the first new task
+    # also waits for Celery's own reconnecting.
+    Row(
+        "restart, celery publishing",
+        restart,
+        publishing="celery",
+        recovery_s=10,
+    ),
+    Row("kill, celery publishing", crash, publishing="celery", recovery_s=10),
     Row(
         "restart, api publishing",
         restart,
