@@ -139,7 +139,9 @@ def test_clients_that_go_away_leave_nothing_behind(side, redis):
         files.append(side.files())
         kib.append(side.kib())
     assert files[1] <= files[0] + 5, files
-    assert kib[1] < kib[0] + 16 * 1024, kib
+    # AddressSanitizer keeps what is freed, up to 256 MiB.
+    kept = 256 * 1024 if "address" in str(servers.lovage_bin()) else 0
+    assert kib[1] < kib[0] + 16 * 1024 + kept, kib
     if side.name == "redis":
         assert redis.client().pubsub_channels("celery-task-meta-*") == []
     answer = side.ask()
