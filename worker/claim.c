@@ -73,6 +73,20 @@ claim_later(struct request *rq)
     claim_put_off(rq, BUSY_MS, claim_again);
 }
 
+/* Whoever runs it may be dead, and its lease not over yet: a message that comes
+ * again is kept until that is known.  What takes a task's place may be faster
+ * than the record of what it replaces. */
+static void
+found_elsewhere(struct request *rq)
+{
+    if (rq->tm.redelivered)
+        claim_put_off(rq, ELSEWHERE_MS, claim_again);
+    else if (rq->tm.replaced_task_nesting > 0)
+        claim_put_off(rq, BUSY_MS, claim_again);
+    else
+        consumer_done(rq);
+}
+
 static void
 claimed(void *arg, enum status st, enum claim c, int64_t attempt)
 {
@@ -104,13 +118,7 @@ claimed(void *arg, enum status st, enum claim c, int64_t attempt)
                       rq->how[0] ? rq->how : deadly);
         break;
     case CLAIM_ELSEWHERE:
-        if (rq->tm.redelivered) {
-            /* Whoever runs it may be dead, and its lease not over yet: the
-             * message is kept until that is known. */
-            claim_put_off(rq, ELSEWHERE_MS, claim_again);
-            break;
-        }
-        consumer_done(rq);
+        found_elsewhere(rq);
         break;
     case CLAIM_DONE:
         if (rq->tm.redelivered)

@@ -211,14 +211,6 @@ check_followed(struct request *rq, enum status st, const struct error *err)
                       "builtins", err->text);
 }
 
-void
-follow_replaced(struct request *rq)
-{
-    struct error err = {.text = "out of memory"};
-
-    check_followed(rq, follow_replace(rq, &err), &err);
-}
-
 bool
 follow_refused(struct request *rq)
 {
@@ -250,8 +242,7 @@ follow_up(struct request *rq)
         st = follow_retry(rq, &err);
         break;
     case OUTCOME_REPLACE:
-        if (!rq->n->records) /* else when its lease is over: step_store() */
-            st = follow_replace(rq, &err);
+        st = follow_replace(rq, &err);
         break;
     default:
         break;

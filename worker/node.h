@@ -192,7 +192,6 @@ void chord_return(struct request *rq, struct json_object *body,
 
 /* follow.c: the messages that an outcome asks for. */
 void follow_up(struct request *rq);
-void follow_replaced(struct request *rq); /* the replacement of a task */
 void follow_errbacks(struct request *rq);
 /* Those of a chord's body, which has failed with exc: its parts have. */
 void follow_chord_errbacks(struct request *rq, struct json_object *body,

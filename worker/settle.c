@@ -15,11 +15,13 @@
 enum { AGAIN_MS = 200 };
 
 /* The outcome was dropped, and the message may be the last that says that the
- * task is to be run: its next claim finds out.  A retry has been sent. */
+ * task is to be run: its next claim finds out.  What takes its place has been
+ * sent. */
 static bool
 fenced_out(const struct request *rq)
 {
-    return rq->drop && rq->out.kind != OUTCOME_RETRY;
+    return rq->drop && rq->out.kind != OUTCOME_RETRY &&
+           rq->out.kind != OUTCOME_REPLACE;
 }
 
 /* It would have been acknowledged before, had its beginning been recorded by
@@ -121,11 +123,8 @@ again(struct timer *t)
 static void
 advance(struct request *rq)
 {
-    bool sends = rq->step == STEP_FOLLOW || rq->step == STEP_STORE;
-
-    /* What replaces it is sent when it is stored: its failure is stored now. */
-    if (sends && follow_refused(rq) && rq->step == STEP_STORE)
-        return;
+    if (rq->step == STEP_FOLLOW)
+        follow_refused(rq); /* then it has failed, which is stored now */
     rq->step++;
 }
 

@@ -220,9 +220,6 @@ step_store(struct request *rq)
 {
     struct task_state ts;
 
-    /* Its id is free to be claimed only now that the lease is over. */
-    if (rq->out.kind == OUTCOME_REPLACE && rq->n->records)
-        follow_replaced(rq);
     if (!rq->n->result || !is_stored(rq))
         return;
     fill_state(rq, &ts);

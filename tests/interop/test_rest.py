@@ -164,3 +164,45 @@ def test_the_same_message_twice_runs_once(api, app, redis, recording, tmp_path):
     )
     time.sleep(0.3)
     assert notes.read_text() == "once\n"
+
+
+def test_what_replaces_a_task_is_sent_before_it_is_recorded(
+    app, redis, records, recording
+):
+    """Else a crash between the two would lose it.  A worker that takes it
+    before the record keeps it."""
+    import psycopg2
+
+    conn = psycopg2.connect(records)
+    conn.autocommit = True
+    with conn.cursor() as cur:
+        cur.execute(
+            "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS "
+            "'BEGIN PERFORM pg_advisory_xact_lock_shared(16); RETURN new; END'"
+        )
+        cur.execute(
+            "CREATE TRIGGER hold BEFORE UPDATE ON tasks FOR EACH ROW WHEN "
+            "(old.running AND new.status = 'RETRY') EXECUTE FUNCTION hold()"
+        )
+        cur.execute("SELECT pg_advisory_lock(16)")
+        try:
+            result = app.send_task("interop.replace", (1, "aside"), queue="r")
+            servers.wait_for(
+                lambda: redis.client().llen("aside"), 10, "the replacement"
+            )
+            cur.execute("SELECT running FROM tasks WHERE id = %s", (result.id,))
+            assert cur.fetchone() == (True,)
+            with servers.Worker(
+                redis.url, queues="aside", database=records
+            ):
+                servers.wait_for(
+                    lambda: not redis.client().llen("aside"), 10, "taken"
+                )
+                time.sleep(0.3)
+                cur.execute("SELECT pg_advisory_unlock(16)")
+                assert result.get(timeout=15) == 1001
+        finally:
+            cur.execute("SELECT pg_advisory_unlock_all()")
+            cur.execute("DROP TRIGGER hold ON tasks")
+            cur.execute("DROP FUNCTION hold()")
+    conn.close()
