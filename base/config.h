@@ -71,6 +71,7 @@ struct config {
     int64_t worker_max_memory_per_child; /* KiB of RSS; 0: no limit */
     int64_t worker_max_attempts; /* deliveries before a crashing task is told */
     bool worker_enable_remote_control;
+    double worker_proc_alive_timeout; /* s; 0: no end */
     double worker_shutdown_timeout; /* s a warm shutdown may take; 0: no end */
     double worker_lease;   /* s; a node silent for so long has lost its tasks */
     char *worker_include;  /* comma list of plugins (.so) */

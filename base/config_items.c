@@ -186,6 +186,8 @@ static const struct config_item items[] = {
     INT(worker_prefetch_multiplier, "4", 0, 10000,
         "Messages taken ahead for each executor; 0: no limit. 1: async tasks "
         "do not wait in a node either."),
+    NUM(worker_proc_alive_timeout, "30", 0, 3600,
+        "Seconds that an executor has to start, or it is replaced; 0: no end."),
     INT(worker_max_tasks_per_child, "0", 0, MANY,
         "Tasks after which an executor is replaced; 0: no limit."),
     INT(worker_max_memory_per_child, "0", 0, MANY,

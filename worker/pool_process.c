@@ -300,9 +300,20 @@ say_hello(struct executor *x)
 void
 executor_ready(struct executor *x)
 {
-    if (x->state == EXECUTOR_STARTING)
+    if (x->state == EXECUTOR_STARTING && !x->exited) {
         x->state = EXECUTOR_READY;
+        uv_timer_stop(&x->limit);
+    }
     x->pool->failures = 0;
+}
+
+static void
+start_failed(uv_timer_t *t)
+{
+    struct executor *x = t->data;
+
+    log_error("an executor did not start in time", "pid=%d", x->process.pid);
+    executor_kill(x, POOL_CRASHED, SIGKILL);
 }
 
 static int
@@ -368,8 +379,13 @@ start(struct executor *x)
     if (page_fd >= 0)
         close(page_fd);
     if (rc == 0 && say_hello(x) == ST_OK &&
-        uv_read_start((uv_stream_t *)&x->pipe, alloc, readable) == 0)
+        uv_read_start((uv_stream_t *)&x->pipe, alloc, readable) == 0) {
+        double ms = x->pool->config->worker_proc_alive_timeout * 1000;
+
+        if (ms > 0)
+            uv_timer_start(&x->limit, start_failed, (uint64_t)ms, 0);
         return ST_OK;
+    }
     log_error("cannot start an executor", "reason=%s",
               rc < -1 ? uv_strerror(rc) : err.text);
     if (rc == 0)

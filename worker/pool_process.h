@@ -18,7 +18,8 @@ struct executor {
     enum executor_state state;
     uv_process_t process;
     uv_pipe_t pipe;
-    uv_timer_t limit; /* of its first job; once it has exited: of its output */
+    uv_timer_t limit; /* of its start, then of its first job; once it has
+                         exited: of its output */
     unsigned handles; /* open ones; freed when none is */
     bool eof, exited;
     bool soft_sent;

@@ -59,6 +59,20 @@ do_run(struct recall_page *page, const struct frame *f, const char *what)
     say(&end);
 }
 
+/* Never says that it is ready, the first time: mute_file is there then. */
+static const char mute_file[] = "LOVAGE_TEST_MUTE";
+
+static void
+be_mute_once(void)
+{
+    const char *path = getenv(mute_file);
+
+    if (path == NULL || access(path, F_OK) != 0)
+        return;
+    unlink(path);
+    sleep(60);
+}
+
 static void
 serve(const char *what)
 {
@@ -70,6 +84,7 @@ serve(const char *what)
 
     if (recall_attach(&page, NULL) != ST_OK)
         _exit(1);
+    be_mute_once();
     buf_init(&in, 1 << 20);
     say(&ready);
     while ((n = read(NODE_FD, piece, sizeof(piece))) > 0) {
@@ -236,6 +251,24 @@ Test(pool, runs_a_job)
     struct job j;
 
     open_one("works");
+    run_one(&j);
+    cr_expect(loop_until(&loop, is_done, &ended, PATIENCE_MS));
+    close_all(PATIENCE_MS);
+    loop_end(&loop);
+}
+
+Test(pool, an_executor_that_does_not_start_is_replaced)
+{
+    char path[] = "/tmp/lovage-mute-XXXXXX";
+    struct job j;
+    int fd = mkstemp(path);
+
+    cr_assert_geq(fd, 0);
+    close(fd);
+    setenv(mute_file, path, 1);
+    config.worker_proc_alive_timeout = 0.3;
+    open_one("works");
+    cr_expect_neq(access(path, F_OK), 0);
     run_one(&j);
     cr_expect(loop_until(&loop, is_done, &ended, PATIENCE_MS));
     close_all(PATIENCE_MS);
