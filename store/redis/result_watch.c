@@ -17,6 +17,7 @@ struct topic {
     struct slice id; /* in channel */
     struct list watches;
     bool getting; /* a GET is under way and will come here */
+    bool again;   /* it was sent before the subscription stood */
     bool firing;
     bool dead; /* out of the map; freed when the GET has come back */
 };
@@ -86,6 +87,8 @@ fire(struct topic *t, struct slice document)
     json_object_put(doc);
 }
 
+static void fetch(struct topic *t);
+
 static void
 on_got(void *arg, enum status st, const struct redisReply *reply)
 {
@@ -93,6 +96,8 @@ on_got(void *arg, enum status st, const struct redisReply *reply)
     struct result_redis *r = t->r;
 
     t->getting = false;
+    if (t->again && !t->dead)
+        fetch(t);
     if (t->dead)
         retire(t);
     else if (st == ST_OK)
@@ -105,6 +110,7 @@ fetch(struct topic *t)
 {
     struct redis_cmd cmd;
 
+    t->again = t->getting;
     if (t->getting)
         return;
     redis_cmd_init(&cmd, "GET");
