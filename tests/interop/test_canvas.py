@@ -94,7 +94,9 @@ def test_an_errback_gets_the_failed_id(client, tmp_path):
     )
     with pytest.raises(ValueError):
         result.get(timeout=client.timeout)
-    servers.wait_for(notes.exists, 5, "errback")
+    servers.wait_for(
+        lambda: notes.exists() and notes.read_text(), 5, "errback"
+    )
     assert notes.read_text() == f"failed {result.id}\n"
 
 
@@ -116,7 +118,7 @@ def test_a_c_errback_is_called_for_a_failure_in_python(client, tmp_path):
     result = client.send("py.fail", "x", queue="py", link_error=link)
     with pytest.raises(ValueError):
         result.get(timeout=client.timeout)
-    servers.wait_for(notes.exists, 10, "errback")
+    servers.wait_for(lambda: notes.exists() and notes.read_text(), 10, "errback")
     assert notes.read_text() == f"failed {result.id}\n"
 
 

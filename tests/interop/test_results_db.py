@@ -385,7 +385,7 @@ def test_a_chord_with_a_failed_member_fails(client, sig, pyworker, body, tmp_pat
     # Celery 5.2 looks for the culprit where this backend never has it.
     want = "ValueError('member')"
     assert text == (want if body == "py.total" else f"Dependency {culprit} raised {want}")
-    servers.wait_for(notes.exists, 10, "errback")
+    servers.wait_for(lambda: notes.exists() and notes.read_text(), 10, "errback")
     assert notes.read_text() == f"failed {result.id}\n"
 
 
