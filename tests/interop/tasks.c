@@ -196,17 +196,21 @@ reject(lovage_task *t)
     return lovage_reject(t, false);
 }
 
-/* reject_once(path): goes back to its queue, and ends when it comes again. */
+/* reject_once(path): goes back to its queue, and ends when it comes again; a
+ * path that cannot be made goes back each time. */
 static lovage_status
 reject_once(lovage_task *t)
 {
     const char *path;
+    FILE *f;
 
     if (lovage_arg_string(t, 0, "path", &path) != LOVAGE_OK)
         return LOVAGE_FAILED;
     if (access(path, F_OK) == 0)
         return lovage_return(t, lovage_string("again"));
-    fclose(fopen(path, "w"));
+    f = fopen(path, "w");
+    if (f != NULL)
+        fclose(f);
     return lovage_reject(t, true);
 }
 

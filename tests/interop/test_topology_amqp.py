@@ -56,6 +56,36 @@ def test_a_quorum_queue_is_consumed(side, prefix):
         declared_as_it_is(w)
 
 
+def test_what_reaches_its_delivery_limit_is_dead_lettered(side, prefix):
+    """A task that always goes back, and one of its neighbours."""
+    name, dead = f"{prefix}q", f"{prefix}dead"
+    arguments = {
+        "x-queue-type": "quorum",
+        "x-delivery-limit": 3,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": dead,
+    }
+    s = side([{"name": name, "queue_arguments": arguments}])
+    with s.app.connection_for_write() as c:
+        channel = c.default_channel
+        channel.queue_declare(dead, durable=True, auto_delete=False)
+        with s.lovage() as w:
+            nowhere = str(w.dir / "no" / "such" / "file")
+            bad = s.client.send("interop.reject_once", nowhere, queue=name)
+            good = s.client.send("interop.add", 1, 1, queue=name)
+            assert good.get(timeout=s.client.timeout) == 2
+            found = servers.wait_for(
+                lambda: channel.basic_get(dead), 15, "dead-lettered", 0.2
+            )
+            runs = w.text().count(f"id={bad.id} outcome=rejected")
+        assert found.headers["id"] == bad.id
+        assert found.headers["x-death"][0]["reason"] == "delivery_limit"
+        assert runs == 4  # the first, and three that the limit allows
+        channel.basic_ack(found.delivery_tag)
+        channel.queue_delete(dead)
+        assert channel.basic_get(name) is None
+
+
 def delayed(prefix):
     """A quorum queue in a topic exchange."""
     return [
