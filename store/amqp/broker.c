@@ -147,6 +147,7 @@ in_channel_down(void *arg, uint16_t channel, uint16_t code,
         amq_link_reopen(b->in, IN_CONSUME);
     b->consume_down_us = now;
     consuming_lost(b, why);
+    amq_queues_refused(b, why->text, now);
 }
 
 static void

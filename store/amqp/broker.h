@@ -58,8 +58,10 @@ struct queue {
     unsigned used;     /* what it has */
     size_t held;       /* of all consumers */
     uint64_t retry_us, cancelled_us;
-    bool quorum;    /* defined as one, or found to be one */
-    bool complains; /* that it cannot be declared was told */
+    uint64_t refused_us; /* when its consumer was refused last */
+    unsigned refusals;   /* of late */
+    bool quorum;         /* defined as one, or found to be one */
+    bool complains;      /* that it cannot be declared was told */
 };
 
 struct subscription {
@@ -180,7 +182,10 @@ void amq_queues_adjust(struct broker_amqp *b); /* at the end of each turn */
 void amq_queues_beat(struct broker_amqp *b, uint64_t now);
 void amq_queues_release(struct broker_amqp *b); /* and gives back the pending */
 void amq_queues_stop(struct broker_amqp *b);    /* cancels all consumers */
-void amq_queues_lost(struct broker_amqp *b);    /* the channel is gone */
+void amq_queues_lost(struct broker_amqp *b);
+/* After that: the channel was closed, and text may name a queue. */
+void amq_queues_refused(struct broker_amqp *b, const char *text,
+                        uint64_t now); /* the channel is gone */
 void amq_queue_cancelled(struct broker_amqp *b, struct slice consumer_tag);
 void amq_queues_free(struct broker_amqp *b);
 

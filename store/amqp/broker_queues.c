@@ -19,6 +19,7 @@
 enum {
     TAG_BYTES = 48,
     RETRY_US = 1000 * 1000,
+    REFUSALS_MAX = 6, /* then a minute passes between two attempts */
     SURPLUS_US = 200 * 1000,
     HOARD_US = 10 * 1000 * 1000, /* others may have what waits for so long */
     PROBE_US = 700 * 1000,
@@ -360,6 +361,35 @@ amq_queues_lost(struct broker_amqp *b)
         q->state = QUEUE_NEW;
     }
     uv_timer_stop(&b->soon);
+}
+
+/* The channel is shared: the queue that must not be consumed has to leave the
+ * others alone for a while, which grows.  RabbitMQ names it: queue 'name'. */
+static void
+refuse(struct queue *q, const char *text, uint64_t now)
+{
+    if (now > q->refused_us + (2u << REFUSALS_MAX) * (uint64_t)RETRY_US)
+        q->refusals = 0;
+    if (q->refusals++ == 0)
+        log_error("a queue cannot be consumed, trying again",
+                  "queue=%s reason=%s", q->name, text);
+    if (q->refusals > REFUSALS_MAX)
+        q->refusals = REFUSALS_MAX;
+    q->state = QUEUE_FAILED;
+    q->refused_us = now;
+    q->retry_us = now + (1u << q->refusals) * (uint64_t)RETRY_US;
+}
+
+void
+amq_queues_refused(struct broker_amqp *b, const char *text, uint64_t now)
+{
+    char named[NAME_MAX_BYTES + sizeof " queue ''"];
+
+    for (size_t i = 0; i < b->queue_count; i++) {
+        (void)snprintf(named, sizeof named, " queue '%s'", b->queues[i]->name);
+        if (b->queues[i]->wanted && strstr(text, named) != NULL)
+            refuse(b->queues[i], text, now);
+    }
 }
 
 /* The queue was deleted, or has moved to another node. */

@@ -86,6 +86,34 @@ def test_what_reaches_its_delivery_limit_is_dead_lettered(side, prefix):
         assert channel.basic_get(name) is None
 
 
+def test_a_queue_that_may_not_be_read_leaves_the_others_alone(
+    side, prefix, rabbit, redis
+):
+    good, bad = f"{prefix}good", f"{prefix}bad"
+    rabbit.ctl("add_user", prefix, "secret")
+    rabbit.ctl("set_permissions", prefix, ".*", ".*", f"^(?!{bad}$).*")
+    s = side([{"name": good}, {"name": bad}])
+    url = rabbit.url.replace("guest:guest", f"{prefix}:secret")
+    assert url != rabbit.url
+    with servers.Worker(
+        url, backend=redis.url, queues=None, env=s.env(broker_url=url)
+    ) as w:
+        end = time.monotonic() + 6
+        while time.monotonic() < end:
+            sent = [
+                s.client.send("interop.add", i, 1, queue=good)
+                for i in range(50)
+            ]
+            for i, result in enumerate(sent):
+                assert result.get(timeout=s.client.timeout) == i + 1
+        # After 0, 2 and 6 s.
+        assert 1 <= w.text().count("a channel is lost") <= 3
+        assert "a queue cannot be consumed" in w.text()
+        rabbit.ctl("set_permissions", prefix, ".*", ".*", ".*")
+        assert s.client.call("interop.add", 1, 1, queue=bad) == 2
+    rabbit.ctl("delete_user", prefix)
+
+
 def delayed(prefix):
     """A quorum queue in a topic exchange."""
     return [
