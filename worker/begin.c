@@ -59,8 +59,8 @@ begin_run(struct request *rq, pid_t pid)
     rq->time_start = (double)clock_unix_us() / 1e6;
     rq->started_us = clock_mono_us();
     rq->pid = pid;
-    rq->slot = shm_enter(&n->slots, rq->tm.id, rq->late ? SHM_LATE : SHM_EARLY,
-                         rq->deaths);
+    rq->slot = shm_enter(&n->slots, rq->tm.id, rq->tm.reply_to,
+                         rq->late ? SHM_LATE : SHM_EARLY, rq->deaths);
     registry_entry(rq->def)->accepted++;
     if (rq->def->track_started || n->config->task_track_started)
         node_store_started(rq);

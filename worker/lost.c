@@ -17,7 +17,7 @@ struct lost_task {
     struct node *n;
     unsigned deaths;
     enum shm_use use;
-    char id[TASK_ID_MAX + 1];
+    char id[TASK_ID_MAX + 1], reply_to[SHM_REPLY_MAX + 1];
 };
 
 static const char lost_text[] = "The worker was lost while the task ran.";
@@ -34,6 +34,8 @@ add(struct node *n, const struct shm_slot *s)
         t->n = n;
         memcpy(t->id, s->id, sizeof(t->id));
         t->id[TASK_ID_MAX] = '\0';
+        memcpy(t->reply_to, s->reply_to, sizeof(t->reply_to));
+        t->reply_to[SHM_REPLY_MAX] = '\0';
         if (map_put(&n->lost, slice_of(t->id), t) != ST_OK) {
             free(t);
             return;
@@ -66,10 +68,13 @@ lost_fini(struct node *n)
 /* ---- telling ---- */
 
 static void
-tell_outcome(struct node *n, const struct records_row *row)
+tell_outcome(const struct lost_task *t, const struct records_row *row)
 {
+    struct node *n = t->n;
     struct outcome o;
-    struct task_state ts = {.id = row->id, .status = row->status};
+    struct task_state ts = {.id = row->id,
+                            .status = row->status,
+                            .reply_to = slice_of(t->reply_to)};
 
     outcome_init(&o);
     if (n->result && resume_read(row, &o)) {
@@ -105,7 +110,7 @@ found(void *arg, enum status st, const struct records_row *rows, size_t k,
     if (n->phase == NODE_CLOSING)
         return; /* left to the next */
     if (st == ST_OK && k > 0)
-        tell_outcome(n, &rows[0]); /* one that waits again has none */
+        tell_outcome(t, &rows[0]); /* one that waits again has none */
     else if (st == ST_TIMEOUT)
         ask(t);
     if (!n->lost_asked)
@@ -124,7 +129,8 @@ lost_report(struct node *n)
         if (n->records)
             ask(t);
         else
-            node_store_lost(n, slice_of(t->id), lost_text);
+            node_store_lost(n, slice_of(t->id), slice_of(t->reply_to),
+                            lost_text);
     }
     if (!n->lost_asked)
         n->page->lost_count = 0;
@@ -148,8 +154,13 @@ lost_deaths(const struct node *n, struct slice id, bool *early)
 static void
 buried(void *arg, enum status st, const struct slice *ids, size_t k)
 {
-    for (size_t i = 0; st == ST_OK && i < k; i++)
-        node_store_lost(arg, ids[i], lost_text);
+    struct node *n = arg;
+
+    for (size_t i = 0; st == ST_OK && i < k; i++) {
+        const struct lost_task *t = map_find(&n->lost, ids[i]);
+
+        node_store_lost(n, ids[i], slice_of(t ? t->reply_to : ""), lost_text);
+    }
 }
 
 void

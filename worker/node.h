@@ -236,7 +236,8 @@ void node_store_state(struct request *rq, struct slice state,
                       struct json_object *meta);
 void node_store_started(struct request *rq);
 /* FAILURE WorkerLostError for a task that nobody holds any more. */
-void node_store_lost(struct node *n, struct slice id, const char *text);
+void node_store_lost(struct node *n, struct slice id, struct slice reply_to,
+                     const char *text);
 
 /* queues.c: what is consumed. */
 enum status node_consume(struct node *n, struct error *err);

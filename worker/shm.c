@@ -70,8 +70,8 @@ shm_table_init(struct shm_table *t, struct shm_page *page)
 }
 
 int
-shm_enter(struct shm_table *t, struct slice id, enum shm_use use,
-          unsigned deaths)
+shm_enter(struct shm_table *t, struct slice id, struct slice reply_to,
+          enum shm_use use, unsigned deaths)
 {
     struct shm_slot *s;
     uint16_t i;
@@ -82,6 +82,11 @@ shm_enter(struct shm_table *t, struct slice id, enum shm_use use,
     s = &t->page->slots[i];
     memcpy(s->id, id.ptr, id.len);
     s->id[id.len] = '\0';
+    if (reply_to.len > SHM_REPLY_MAX)
+        reply_to.len = 0;
+    if (reply_to.len > 0)
+        memcpy(s->reply_to, reply_to.ptr, reply_to.len);
+    s->reply_to[reply_to.len] = '\0';
     s->deaths = (uint16_t)deaths;
     atomic_signal_fence(memory_order_release);
     s->use = (uint8_t)use;

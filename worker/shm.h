@@ -10,9 +10,10 @@
  * supervisor makes the page (a memfd, fd 3 of the node). */
 enum {
     SHM_FD = 3,
-    SHM_MAGIC = 0x4c6f7633,
+    SHM_MAGIC = 0x4c6f7634,
     SHM_INSTANCE_MAX = 300,
-    SHM_SLOTS = 4096 /* running tasks that can be told; more are not */
+    SHM_REPLY_MAX = 127, /* of rpc clients; longer ones are not told */
+    SHM_SLOTS = 4096     /* running tasks that can be told; more are not */
 };
 
 /* What a slot holds: a task that runs, acknowledged early or late. */
@@ -20,6 +21,7 @@ enum shm_use { SHM_FREE, SHM_EARLY, SHM_LATE };
 
 struct shm_slot {
     char id[TASK_ID_MAX + 1];
+    char reply_to[SHM_REPLY_MAX + 1]; /* who is told of its end; "": nobody */
     uint8_t use;     /* enum shm_use; set after the id, cleared before it */
     uint16_t deaths; /* of nodes and executors that ran it */
 };
@@ -50,8 +52,8 @@ struct shm_table {
 };
 void shm_table_init(struct shm_table *t, struct shm_page *page);
 /* -1: none is free. */
-int shm_enter(struct shm_table *t, struct slice id, enum shm_use use,
-              unsigned deaths);
+int shm_enter(struct shm_table *t, struct slice id, struct slice reply_to,
+              enum shm_use use, unsigned deaths);
 void shm_leave(struct shm_table *t, int slot); /* -1 is fine */
 
 /* The supervisor's, after the node's death: what ran becomes what is lost. */

@@ -50,13 +50,15 @@ node_store_started(struct request *rq)
 }
 
 void
-node_store_lost(struct node *n, struct slice id, const char *text)
+node_store_lost(struct node *n, struct slice id, struct slice reply_to,
+                const char *text)
 {
     struct json_object *args = json_object_new_array();
     struct task_state ts = {
         .id = id,
         .status = node_slice("FAILURE"),
         .done_us = clock_unix_us(),
+        .reply_to = reply_to,
     };
 
     log_error("task lost with its worker", "id=%.*s", (int)id.len, id.ptr);

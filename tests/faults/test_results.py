@@ -4,15 +4,17 @@
 
 import contextlib
 import json
+import os
 import signal
 import time
 import uuid
 
 import psycopg2.errors
 import pytest
+from billiard.exceptions import WorkerLostError
 from celery import Celery
 from fleet import Ledger, fleet, publish
-from servers import Postgres, Rabbit, Redis, wait_for
+from servers import SLOW, Postgres, Rabbit, Redis, Worker, migrate, wait_for
 
 N = 6000  # more than a node takes while results wait
 
@@ -237,3 +239,18 @@ def test_a_reply_queue_that_is_gone_keeps_nobody(tmp_path):
             assert not [line for line in left() if "nobody" in line]
             assert "a reply queue is gone" in worker.text()
             assert worker.running()
+
+
+@pytest.mark.parametrize("records", [False, True], ids=["alone", "records"])
+def test_an_rpc_client_is_told_what_died_with_its_node(postgres, records):
+    database = migrate(postgres.database()) if records else None
+    with Redis() as redis, Worker(
+        redis.url, backend="rpc://", database=database
+    ) as worker:
+        app = Celery(broker=redis.url, backend="rpc://")
+        result = app.send_task("interop.tracked_nap", (60,))
+        wait_for(lambda: result.state == "STARTED", 15, "started")
+        os.kill(worker.nodes()[0], signal.SIGKILL)
+        with pytest.raises(WorkerLostError, match="while the task ran"):
+            result.get(timeout=30 * SLOW)
+        app.close()

@@ -15,7 +15,7 @@ enter(const char *id, enum shm_use use)
 {
     struct slice s = {id, strlen(id)};
 
-    return shm_enter(&table, s, use, 1);
+    return shm_enter(&table, s, (struct slice){"client", 6}, use, 1);
 }
 
 Test(shm, what_a_dead_node_ran_is_listed_with_one_more_death)
@@ -28,6 +28,7 @@ Test(shm, what_a_dead_node_ran_is_listed_with_one_more_death)
     shm_bury(&page);
     cr_assert_eq(page.lost_count, 1);
     cr_assert_str_eq(page.lost[0].id, "runs");
+    cr_assert_str_eq(page.lost[0].reply_to, "client");
     cr_assert_eq(page.lost[0].use, SHM_LATE);
     cr_assert_eq(page.lost[0].deaths, 2);
     cr_assert_str_eq(page.dead, "w@lab/1");
