@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "store/pg/storable.h"
 
 enum {
@@ -137,6 +138,22 @@ op_new(enum pg_kind kind, const struct op_value *v)
     list_init(&op->timed);
     if (refused == ST_OK)
         copy(op, s, v);
+    return op;
+}
+
+struct op *
+op_ask(enum pg_kind kind, const struct op_value *v, union op_fn fn, void *arg,
+       uint64_t no)
+{
+    struct op *op = op_new(kind, v);
+
+    if (op == NULL) {
+        log_critical("out of memory", NULL);
+        abort();
+    }
+    op->fn = fn;
+    op->arg = arg;
+    op->no = no;
     return op;
 }
 

@@ -58,6 +58,10 @@ op_int(int64_t n)
 /* Copies the values, made storable.  With a value that cannot be, or too large
  * a one, op->refused says so.  NULL: out of memory. */
 struct op *op_new(enum pg_kind kind, const struct op_value *v);
+/* The same for a call that somebody waits for; aborts without memory, since not
+ * even the caller could be told. */
+struct op *op_ask(enum pg_kind kind, const struct op_value *v, union op_fn fn,
+                  void *arg, uint64_t no);
 void op_free(struct op *op);
 
 /* A null callback is fine.  Calls it with st and nothing else. */

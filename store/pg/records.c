@@ -310,15 +310,8 @@ void
 records_ask(struct records *r, enum pg_kind kind, const struct op_value *v,
             union op_fn fn, void *arg)
 {
-    struct op *op = op_new(kind, v);
+    struct op *op = op_ask(kind, v, fn, arg, r->next_no++);
 
-    if (op == NULL) {
-        log_critical("out of memory", NULL);
-        abort(); /* not even the caller can be told */
-    }
-    op->fn = fn;
-    op->arg = arg;
-    op->no = r->next_no++;
     if (op->refused == ST_OK && r->closing)
         op->refused = ST_LOST;
     if (op->refused == ST_OK &&

@@ -41,15 +41,8 @@ void
 result_db_ask(struct result_db *r, enum pg_kind kind, const struct op_value *v,
               union op_fn fn, void *arg)
 {
-    struct op *op = op_new(kind, v);
+    struct op *op = op_ask(kind, v, fn, arg, r->next_no++);
 
-    if (op == NULL) {
-        log_critical("out of memory", NULL);
-        abort(); /* not even the caller can be told */
-    }
-    op->fn = fn;
-    op->arg = arg;
-    op->no = r->next_no++;
     if (op->refused == ST_OK &&
         (r->calls >= CALLS_MAX || r->bytes + op->bytes > BYTES_MAX))
         op->refused = ST_BUSY;
