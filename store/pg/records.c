@@ -7,7 +7,6 @@
 
 #include "base/clock.h"
 #include "base/id.h"
-#include "base/log.h"
 #include "store/pg/internal.h"
 #include "store/pg/records_state.h"
 
